@@ -1,0 +1,77 @@
+"""lmzip: lossless text compression by language models, exact on every machine.
+
+>>> import lmzip
+>>> blob = lmzip.compress(b"It was the best of times")  # doctest: +SKIP
+>>> lmzip.decompress(blob)  # doctest: +SKIP
+b'It was the best of times'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    CorruptError,
+    EngineError,
+    FormatError,
+    LmzipError,
+    MemoryLimitError,
+    ModelError,
+    ModelFetchError,
+    ModelMismatchError,
+    ModelNotFoundError,
+    TruncatedError,
+    UnsupportedModelError,
+    UsageError,
+    VersionError,
+)
+
+if TYPE_CHECKING:
+    from .api import LmzipFile, compress, decompress, open
+    from .codec import CodingParameters
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CodingParameters",
+    "CorruptError",
+    "EngineError",
+    "FormatError",
+    "LmzipError",
+    "LmzipFile",
+    "MemoryLimitError",
+    "ModelError",
+    "ModelFetchError",
+    "ModelMismatchError",
+    "ModelNotFoundError",
+    "TruncatedError",
+    "UnsupportedModelError",
+    "UsageError",
+    "VersionError",
+    "compress",
+    "decompress",
+    "open",
+]
+
+_LAZY = {
+    "CodingParameters": "codec",
+    "LmzipFile": "api",
+    "compress": "api",
+    "decompress": "api",
+    "open": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import numpy and the rest only when something is used: `import lmzip` stays instant."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

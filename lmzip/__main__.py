@@ -1,0 +1,5 @@
+"""`python -m lmzip` is the `lmzip` command."""
+
+from .cli.main import main
+
+main()

@@ -1,0 +1,269 @@
+"""The Python interface: bytes to bytes, and files like `lzma.open`."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import functools
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+
+from .codec import (
+    DEFAULT_MEMORY_LIMIT,
+    ArchiveIndex,
+    CodingParameters,
+    ModelSource,
+    compress_stream,
+    decompress_stream,
+)
+from .codec.decompressor import BlockDecoder
+from .errors import UsageError
+from .files import atomic_output
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["LmzipFile", "compress", "decompress", "open"]
+
+
+def models_home() -> Path | None:
+    """The folder that the environment variable LMZIP_HOME names, None if it is not set."""
+    home = os.environ.get("LMZIP_HOME")
+    return Path(home) if home else None
+
+
+def _models(
+    model: str | ModelSource | None,
+    *,
+    home: Path | None = None,
+    offline: bool = False,
+    engine: str = "auto",
+    device: str = "cpu",
+    threads: int | None = None,
+) -> ModelSource:
+    if model is not None and not isinstance(model, str):
+        return model
+    from .models.source import StoreModels
+    from .models.store import ModelStore
+
+    store = ModelStore(home or models_home(), offline=offline)
+    return StoreModels(model, store=store, engine=engine, device=device, threads=threads)
+
+
+def compress(
+    data: ReadableBuffer,
+    *,
+    model: str | ModelSource | None = None,
+    parameters: CodingParameters | None = None,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    **options: Any,
+) -> bytes:
+    """An archive of `data`.
+
+    `model` is the name of an installed or known model (the default one if None) or a loaded one.
+    Further options: `home` (folder of the models), `offline`, `engine`, `device`, `threads`.
+    Raises LmzipError.
+    """
+    content = bytes(data)
+    out = io.BytesIO()
+    compress_stream(
+        io.BytesIO(content),
+        out.write,
+        _models(model, **options),
+        parameters,
+        size_bytes=len(content),
+        memory_limit=memory_limit,
+    )
+    return out.getvalue()
+
+
+def decompress(
+    blob: ReadableBuffer,
+    *,
+    model: ModelSource | None = None,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    **options: Any,
+) -> bytes:
+    """The contents of an archive, or of several behind one another. Raises LmzipError."""
+    out = io.BytesIO()
+    decompress_stream(
+        io.BytesIO(bytes(blob)), out.write, _models(model, **options), memory_limit=memory_limit
+    )
+    return out.getvalue()
+
+
+class _Decompressed(io.RawIOBase):
+    """Random access to an archive's contents: blocks are decoded as they are read."""
+
+    def __init__(self, file: BinaryIO, models: ModelSource, memory_limit: int) -> None:
+        self._index = ArchiveIndex(file)
+        self._models, self._memory_limit = models, memory_limit
+        self._position = 0
+        self._block = (0, b"")
+        self._decoders: dict[int, BlockDecoder] = {}
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {
+            io.SEEK_SET: 0,
+            io.SEEK_CUR: self._position,
+            io.SEEK_END: self._index.content_bytes,
+        }[whence]
+        if base + offset < 0:
+            raise ValueError("negative seek position")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        if self._position >= self._index.content_bytes or not len(buffer):
+            return 0
+        start, data = self._block
+        if not start <= self._position < start + len(data):
+            frame, block, start = self._index.read_block(self._position)
+            decoder = self._decoders.get(frame.start)
+            if decoder is None:
+                decoder = BlockDecoder(
+                    frame.header, self._models, memory_limit=self._memory_limit
+                )
+                self._decoders[frame.start] = decoder
+            (data,) = decoder.decode([block])
+            self._block = (start, data)
+        first = self._position - start
+        part = data[first : first + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+
+class LmzipFile(io.BufferedIOBase):
+    """A file object that compresses on writing and decompresses on reading, seekable for reading.
+
+    Writing collects the contents in memory and makes the archive on close, all or nothing: if the
+    `with` block fails, nothing is written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | BinaryIO,
+        mode: str = "rb",
+        *,
+        model: str | ModelSource | None = None,
+        parameters: CodingParameters | None = None,
+        memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        **options: Any,
+    ) -> None:
+        kind = mode.replace("b", "")
+        if kind not in ("r", "w", "x"):
+            raise ValueError(f"invalid mode: {mode!r}")
+        models = _models(model, **options)
+        self._target: Path | BinaryIO | None = None
+        self._source: BinaryIO | None = None
+        self._reader: io.BufferedReader | None = None
+        self._buffer: io.BytesIO | None = None
+        if kind == "r":
+            is_path = isinstance(path, str | os.PathLike)
+            file = builtins.open(path, "rb") if is_path else path
+            self._source = file if is_path else None
+            try:
+                self._reader = io.BufferedReader(_Decompressed(file, models, memory_limit))
+            except BaseException:
+                if self._source is not None:
+                    self._source.close()
+                raise
+            return
+        self._target = Path(path) if isinstance(path, str | os.PathLike) else path
+        self._overwrite = kind == "w"
+        if not self._overwrite and isinstance(self._target, Path) and self._target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._target))
+        self._buffer = io.BytesIO()
+        self._finish = functools.partial(
+            compress, model=models, parameters=parameters, memory_limit=memory_limit
+        )
+
+    def readable(self) -> bool:
+        return self._reader is not None
+
+    def writable(self) -> bool:
+        return self._buffer is not None
+
+    def seekable(self) -> bool:
+        return self._reader is not None
+
+    def _reading(self) -> io.BufferedReader:
+        if self._reader is None:
+            raise io.UnsupportedOperation("not open for reading")
+        return self._reader
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._reading().read(size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._reading().read1(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._reading().readline(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._reading().seek(offset, whence)
+
+    def tell(self) -> int:
+        return (self._buffer or self._reading()).tell()
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        if self._buffer is None:
+            raise io.UnsupportedOperation("not open for writing")
+        return self._buffer.write(data)
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is not None:
+            self._buffer = None
+        super().__exit__(kind, *rest)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            if self._buffer is not None:
+                blob = self._finish(self._buffer.getvalue())
+                if isinstance(self._target, Path):
+                    with atomic_output(self._target, overwrite=self._overwrite) as out:
+                        out.write(blob)
+                elif self._target is not None:
+                    self._target.write(blob)
+        finally:
+            self._buffer = None
+            if self._reader is not None:
+                self._reader.close()
+            if self._source is not None:
+                self._source.close()
+            super().close()
+
+
+def open(
+    path: str | os.PathLike[str] | BinaryIO,
+    mode: str = "rb",
+    *,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    **options: Any,
+) -> LmzipFile | TextIO:
+    """Open an archive like `lzma.open`: modes r, w, x with b (default) or t."""
+    if "t" in mode:
+        if "b" in mode:
+            raise ValueError(f"invalid mode: {mode!r}")
+        file = LmzipFile(path, mode.replace("t", ""), **options)
+        return io.TextIOWrapper(file, encoding or "utf-8", errors, newline)
+    if encoding is not None or errors is not None or newline is not None:
+        raise UsageError("encoding, errors and newline are for text mode")
+    return LmzipFile(path, mode, **options)

@@ -1,0 +1,1 @@
+"""The command line: parses, calls, maps errors to exit codes."""

@@ -1,0 +1,237 @@
+"""`lmzip FILE...`: compress, decompress, test and list, one file after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from ..errors import LmzipError, UsageError
+from .progress import CodingBar, ModelBar
+
+__all__ = ["run"]
+
+SUFFIX = ".lmz"
+STDIN = "-"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """What the user asked for."""
+
+    mode: str
+    to_stdout: bool
+    output: str | None
+    keep: bool
+    force: bool
+    verbose: int
+    quiet: bool
+    memory_limit: int
+
+
+class _Skip(LmzipError):
+    """This file cannot be done; the others can."""
+
+
+def run(files: Sequence[str], **given: Any) -> None:
+    """Do what the command line says; exits with 1 if any file failed."""
+    options = _Options(**{f.name: given[f.name] for f in dataclasses.fields(_Options)})
+    files = list(files) or [STDIN]
+    if options.output is not None and len(files) > 1:
+        raise click.UsageError("-o takes one input file")
+    if options.output is not None and options.to_stdout and options.output != STDIN:
+        raise click.UsageError("-o and -c exclude each other")
+    if options.mode == "list":
+        from .info import list_archives
+
+        sys.exit(list_archives(files))
+    session = _Session(options, given)
+    failed = 0
+    for name in files:
+        try:
+            session.one(name)
+        except LmzipError as error:
+            failed += 1
+            print(f"lmzip: {_label(name)}: {error}", file=sys.stderr)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            failed += 1
+            print(f"lmzip: {error.filename or _label(name)}: {error.strerror or error}", file=sys.stderr)
+    sys.exit(1 if failed else 0)
+
+
+def _label(name: str) -> str:
+    return "(standard input)" if name == STDIN else name
+
+
+class _Session:
+    """The models are loaded once for all files."""
+
+    def __init__(self, options: _Options, given: dict[str, Any]) -> None:
+        from ..api import models_home
+        from ..codec import CodingParameters
+        from ..models.source import StoreModels
+        from ..models.store import ModelStore
+
+        self.options = options
+        self.parameters = CodingParameters(
+            window=given["window"],
+            stream_tokens=given["stream_length"],
+            block_bytes=given["block_size"],
+        )
+        self._model_bar = ModelBar(show=not options.quiet)
+        self.models = StoreModels(
+            given["model"],
+            store=ModelStore(models_home(), offline=given["offline"]),
+            engine=given["engine"],
+            device=given["device"],
+            threads=given["threads"] or _available_cores(),
+            progress=self._model_bar,
+            notice=self._notice,
+        )
+
+    def _notice(self, message: str) -> None:
+        if not self.options.quiet:
+            print(f"lmzip: {message}", file=sys.stderr)
+
+    def one(self, name: str) -> None:
+        """Compress, decompress or test one file."""
+        options = self.options
+        source = _open_input(name, options)
+        try:
+            if options.mode == "test":
+                size = self._decompress(name, source, _Discard())
+                if options.verbose:
+                    print(f"{_label(name)}: OK, {size} bytes", file=sys.stderr)
+                return
+            target = self._target(name)
+            if target is None:
+                self._code(name, source, _standard_output(options))
+                return
+            from ..files import atomic_output
+
+            like = Path(name) if name != STDIN else None
+            with atomic_output(target, overwrite=options.force, like=like) as out:
+                self._code(name, source, out)
+        finally:
+            if name != STDIN:
+                source.close()
+        if not options.keep and name != STDIN:
+            os.unlink(name)
+
+    def _target(self, name: str) -> Path | None:
+        """The output file; None for standard output."""
+        options = self.options
+        if options.to_stdout or options.output == STDIN:
+            return None
+        if options.output is not None:
+            target = Path(options.output)
+        elif name == STDIN:
+            return None
+        elif options.mode == "compress":
+            if name.endswith(SUFFIX) and not options.force:
+                raise _Skip(f"already has suffix {SUFFIX} (-f compresses it all the same)")
+            target = Path(name + SUFFIX)
+        elif name.endswith(SUFFIX) and len(Path(name).name) > len(SUFFIX):
+            target = Path(name.removesuffix(SUFFIX))
+        else:
+            raise _Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
+        if target.exists() and not options.force:
+            raise _Skip(f"{target} exists already (-f overwrites it)")
+        if target.exists() and name != STDIN and target.samefile(name):
+            raise _Skip("input and output are the same file")
+        return target
+
+    def _code(self, name: str, source: BinaryIO, out: BinaryIO) -> None:
+        if self.options.mode == "compress":
+            self._compress(name, source, out)
+        else:
+            self._decompress(name, source, out)
+        out.flush()
+
+    def _compress(self, name: str, source: BinaryIO, out: BinaryIO) -> None:
+        from ..codec import compress_stream
+
+        size = _regular_size(source)
+        with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
+            summary = compress_stream(
+                source,
+                out.write,
+                self.models,
+                self.parameters,
+                size_bytes=size,
+                memory_limit=self.options.memory_limit,
+                progress=bar,
+            )
+        if self.options.verbose:
+            content = summary.content_bytes
+            rate = 8 * summary.archive_bytes / content if content else 0.0
+            kinds = ", ".join(
+                f"{count} {kind.name.lower()}" for kind, count in summary.blocks.items() if count
+            )
+            print(
+                f"{_label(name)}: {content} -> {summary.archive_bytes} bytes, "
+                f"{rate:.4f} bits per byte ({kinds or 'empty'})",
+                file=sys.stderr,
+            )
+
+    def _decompress(self, name: str, source: BinaryIO, out: BinaryIO | _Discard) -> int:
+        from ..codec import decompress_stream
+
+        with CodingBar(_label(name), None, show=not self.options.quiet) as bar:
+            return decompress_stream(
+                source,
+                out.write,
+                self.models,
+                memory_limit=self.options.memory_limit,
+                progress=bar,
+            )
+
+
+class _Discard:
+    """Where tested contents go."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+def _available_cores() -> int:
+    """Cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def _open_input(name: str, options: _Options) -> BinaryIO:
+    if name == STDIN:
+        if sys.stdin.isatty() and options.mode != "compress" and not options.force:
+            raise UsageError("an archive is not read from a terminal (-f does it all the same)")
+        return sys.stdin.buffer
+    if os.path.isdir(name):
+        raise _Skip("is a directory (tar packs directories: tar -I lmzip -cf DIR.tar.lmz DIR)")
+    return open(name, "rb")
+
+
+def _standard_output(options: _Options) -> BinaryIO:
+    if options.mode == "compress" and sys.stdout.isatty() and not options.force:
+        raise UsageError("compressed data is not written to a terminal (-f does it all the same)")
+    return sys.stdout.buffer
+
+
+def _regular_size(source: BinaryIO) -> int | None:
+    """Bytes from here to the end of a regular file; None for pipes and the like."""
+    try:
+        info = os.fstat(source.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            return None
+        return max(0, info.st_size - source.tell())
+    except (OSError, ValueError):
+        return None

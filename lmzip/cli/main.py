@@ -1,0 +1,105 @@
+"""The `lmzip` command. Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import LmzipError
+from .info import info
+from .models import models
+from .options import coding_options, model_options
+
+__all__ = ["main"]
+
+_EPILOG = """\b
+Subcommands (see 'lmzip COMMAND --help'):
+  models    list, pull, add, remove models
+  info      what is inside an archive
+
+\b
+Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
+"""
+
+
+class _Lmzip(click.Group):
+    """`lmzip FILE...` codes files; `lmzip models ...` and the like are subcommands.
+
+    A file that is called like a subcommand can be given as ./models.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = ["code", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Lmzip, add_help_option=False)
+def lmzip() -> None:
+    """Lossless text compression by language models."""
+
+
+@lmzip.command("code", hidden=True, epilog=_EPILOG)
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
+@click.option("-z", "--compress", "mode", flag_value="compress", default=True, help="Compress (the default).")
+@click.option("-d", "--decompress", "mode", flag_value="decompress", help="Decompress.")
+@click.option("-t", "--test", "mode", flag_value="test", help="Check archives by decoding them.")
+@click.option("-l", "--list", "mode", flag_value="list", help="List archives without decoding.")
+@click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to standard output.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Write to FILE.")
+@click.option("-k/ ", "--keep/--rm", "keep", default=True, help="Keep the input files (the default), or remove them.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite files, write to a terminal.")
+@click.option("-v", "--verbose", count=True, help="Say what was done.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@coding_options
+@model_options
+@click.version_option(__version__, "-V", "--version", prog_name="lmzip", message="%(prog)s %(version)s")
+@click.help_option("-h", "--help")
+def code(files: tuple[str, ...], **options: Any) -> None:
+    """Compress or decompress FILEs by language models.
+
+    FILE becomes FILE.lmz, and FILE.lmz becomes FILE. With no FILE, or when FILE is -, standard
+    input goes to standard output. Input files are kept.
+    """
+    from .files import run
+
+    run(files, **options)
+
+
+lmzip.add_command(models)
+lmzip.add_command(info)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """A polite kill unwinds like Ctrl-C, so that temporary files go."""
+    raise SystemExit(128 + number)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    code = 1
+    try:
+        result = lmzip.main(prog_name="lmzip", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except click.ClickException as error:
+        message = error.format_message()
+        print(f"lmzip: {message}" + ("; try 'lmzip --help'" if error.exit_code == 2 else ""), file=sys.stderr)
+        code = error.exit_code
+    except LmzipError as error:
+        print(f"lmzip: {error}", file=sys.stderr)
+    except (click.Abort, KeyboardInterrupt):
+        print("lmzip: interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        # Whoever read our output has left; nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"lmzip: {error.filename or 'error'}: {error.strerror or error}", file=sys.stderr)
+    sys.exit(code)

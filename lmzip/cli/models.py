@@ -1,0 +1,111 @@
+"""`lmzip models`: list, pull, add, info, rm."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .progress import ModelBar
+
+if TYPE_CHECKING:
+    from ..models.store import ModelStore
+
+__all__ = ["models"]
+
+
+def _store(offline: bool = False) -> ModelStore:
+    from ..api import models_home
+    from ..models.store import ModelStore
+
+    return ModelStore(models_home(), offline=offline)
+
+
+@click.group()
+@click.help_option("-h", "--help")
+def models() -> None:
+    """List, fetch, convert and remove models."""
+
+
+@models.command("list")
+@click.help_option("-h", "--help")
+def list_models() -> None:
+    """Show installed and known models."""
+    from ..models.registry import default_name, known_models
+
+    installed = {model.name: model for model in _store().installed()}
+    known = {model.name: model for model in known_models()}
+    for name in [*known, *(name for name in installed if name not in known)]:
+        entry = known.get(name)
+        state = f"{installed[name].size_bytes / 1e6:.0f} MB" if name in installed else "not pulled"
+        about = entry.about if entry is not None else "added here"
+        mark = "*" if name == default_name() else " "
+        print(f"{mark} {name:24} {state:>12}  {about}")
+    print("(* is used when -m names none)")
+
+
+@models.command()
+@click.argument("name")
+@click.option("-f", "--force", is_flag=True, help="Fetch again even if it is there.")
+@click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE", help="Never touch the network.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.help_option("-h", "--help")
+def pull(name: str, force: bool, offline: bool, quiet: bool) -> None:
+    """Fetch a known model and convert it."""
+    pack = _store(offline).pull(name, force=force, progress=ModelBar(show=not quiet))
+    if not quiet:
+        print(f"{name}: identity {pack.identity.hex()}")
+
+
+@models.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the new model; from SOURCE if not given.")
+@click.option("-f", "--force", is_flag=True, help="Replace a model of that name.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.help_option("-h", "--help")
+def add(source: Path, name: str | None, force: bool, quiet: bool) -> None:
+    """Convert SOURCE, a GGUF file or a folder with config.json, tokenizer.json and *.safetensors."""
+    chosen = name or source.resolve().name.removesuffix(".gguf").lower()
+    pack = _store().add(source, chosen, force=force, progress=ModelBar(show=not quiet))
+    if not quiet:
+        print(f"{chosen}: identity {pack.identity.hex()}")
+
+
+@models.command("info")
+@click.argument("name")
+@click.help_option("-h", "--help")
+def model_info(name: str) -> None:
+    """Show an installed model's shape, identity and licence; its hash is checked."""
+    pack = _store().open(name)
+    config = pack.config
+    print(f"{name}")
+    print(f"  identity     {pack.identity.hex()} (verified)")
+    print(f"  parameters   {config.parameters():,} in {pack.size_bytes() / 1e6:.1f} MB")
+    print(
+        f"  shape        {config.layers} layers, width {config.width}, "
+        f"{config.heads}/{config.kv_heads} heads of {config.head_width}, "
+        f"ffn {config.ffn_width}, {config.vocab} tokens"
+    )
+    print(f"  context      {config.context} tokens")
+    for key, value in sorted(pack.notes.items()):
+        print(f"  {key:12} {value}")
+    print(f"  file         {pack.path}")
+
+
+@models.command("rm")
+@click.argument("names", nargs=-1, required=True)
+@click.help_option("-h", "--help")
+def remove(names: tuple[str, ...]) -> None:
+    """Delete installed models."""
+    from ..errors import LmzipError
+
+    failed = 0
+    for name in names:
+        try:
+            _store().remove(name)
+        except LmzipError as error:
+            failed = 1
+            print(f"lmzip: {error}", file=sys.stderr)
+    sys.exit(failed)

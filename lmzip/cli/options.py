@@ -1,0 +1,68 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["coding_options", "model_options", "parse_size"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Bytes of a size like 65536, 256k, 4M or 2GiB."""
+    if value is None:
+        return None
+    text = value.strip().lower().removesuffix("b").removesuffix("i")
+    unit = text[-1:] if text[-1:] in ("k", "m", "g") else ""
+    number = text.removesuffix(unit) if unit else text
+    if not number.isdecimal():
+        raise click.BadParameter(f"{value!r} is no size (such as 262144, 256k or 4M)")
+    return int(number) * _UNITS[unit]
+
+
+def _apply(options: list[Callable[[F], F]], function: F) -> F:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def coding_options(function: F) -> F:
+    """How to cut and code when compressing."""
+    return _apply(
+        [
+            click.option("--window", type=int, metavar="TOKENS", default=1024, show_default=True,
+                         help="Tokens the model looks back."),
+            click.option("--stream-length", type=int, metavar="TOKENS", default=4096,
+                         show_default=True, help="Longer: smaller files, less parallel decoding."),
+            click.option("--block-size", metavar="SIZE", callback=parse_size, default="256k",
+                         show_default=True, help="Bytes of text coded independently."),
+        ],
+        function,
+    )  # fmt: skip
+
+
+def model_options(function: F) -> F:
+    """Which model, and how to run it."""
+    return _apply(
+        [
+            click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",
+                         help="Model to compress with (see 'lmzip models list')."),
+            click.option("-T", "--threads", type=click.IntRange(min=0), metavar="N",
+                         envvar="LMZIP_THREADS", help="Threads; 0 or not given: all cores."),
+            click.option("--engine", type=click.Choice(["auto", "reference"]), default="auto",
+                         show_default=True, help="What runs the model; never changes a byte."),
+            click.option("--device", default="cpu", show_default=True, metavar="DEVICE",
+                         help="PyTorch device of the reference engine."),
+            click.option("--memory-limit", metavar="SIZE", callback=parse_size, default="4G",
+                         show_default=True, help="Refuse what needs a larger cache than this."),
+            click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE",
+                         help="Never touch the network."),
+        ],
+        function,
+    )  # fmt: skip

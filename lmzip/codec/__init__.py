@@ -1,0 +1,19 @@
+"""Compress and decompress: joins engine, coder, text and format."""
+
+from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_stream
+from .decompressor import decompress_stream
+from .model import CodecModel, ModelSource
+from .parameters import CodingParameters
+from .random_access import ArchiveIndex, Frame
+
+__all__ = [
+    "DEFAULT_MEMORY_LIMIT",
+    "ArchiveIndex",
+    "CodecModel",
+    "CodingParameters",
+    "CompressionSummary",
+    "Frame",
+    "ModelSource",
+    "compress_stream",
+    "decompress_stream",
+]

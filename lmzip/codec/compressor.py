@@ -1,0 +1,214 @@
+"""Bytes to an archive, in bounded memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+
+from ..coder import RangeEncoder
+from ..format import Block, BlockKind, Header, Trailer, content_crc
+from ..format.fields import ByteSource
+from .classical import best_classical, looks_incompressible
+from .lm import LmJob, code_jobs, encode_job
+from .model import (
+    CodecModel,
+    ModelSource,
+    cache_bytes,
+    model_reference,
+    require_context,
+    require_memory,
+)
+from .parameters import CodingParameters
+
+__all__ = ["DEFAULT_MEMORY_LIMIT", "CompressionSummary", "compress_stream"]
+
+DEFAULT_MEMORY_LIMIT = 4 << 30
+"""Bytes of key/value cache that coding may take."""
+
+_CUT_SEARCH = 4096
+"""Bytes before a block's end in which a line end is looked for."""
+
+
+@dataclasses.dataclass
+class CompressionSummary:
+    """What was written."""
+
+    content_bytes: int = 0
+    archive_bytes: int = 0
+    tokens: int = 0
+    """Tokens in the language-model blocks."""
+    blocks: dict[BlockKind, int] = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(BlockKind, 0)
+    )
+
+
+def _cut(buffer: bytes, size: int) -> int:
+    """Where to end a block of at most `size` bytes: behind a line end, else between characters."""
+    newline = buffer.rfind(b"\n", size - min(_CUT_SEARCH, size), size)
+    if newline >= 0:
+        return newline + 1
+    for back in range(4):
+        # Not in front of a continuation byte.
+        if size - back > 0 and buffer[size - back] & 0xC0 != 0x80:
+            return size - back
+    return size
+
+
+def _blocks(source: ByteSource, block_bytes: int) -> Iterator[tuple[bytes, bool]]:
+    """The contents block by block, each with whether it is the last."""
+    buffer = b""
+    while True:
+        parts = [buffer]
+        length = len(buffer)
+        while length <= block_bytes:
+            part = source.read(block_bytes + 1 - length)
+            if not part:
+                break
+            parts.append(part)
+            length += len(part)
+        buffer = b"".join(parts)
+        if len(buffer) <= block_bytes:
+            if buffer:
+                yield buffer, True
+            return
+        cut = _cut(buffer, block_bytes)
+        yield buffer[:cut], False
+        buffer = buffer[cut:]
+
+
+class _BlockEncoder:
+    """Turns contents into blocks, each the smallest of language model, zstd and stored."""
+
+    def __init__(
+        self,
+        models: ModelSource,
+        parameters: CodingParameters,
+        memory_limit: int,
+        slice_rows: int | None,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._models, self.parameters = models, parameters
+        self._memory_limit, self._slice_rows, self._progress = memory_limit, slice_rows, progress
+        self._model: CodecModel | None = None
+
+    @property
+    def model(self) -> CodecModel:
+        if self._model is None:
+            self._model = self._models.for_compression()
+            require_context(self._model.engine.config, self.parameters.window)
+        return self._model
+
+    def encode(self, contents: list[bytes]) -> list[Block]:
+        """Blocks for these contents, made in lockstep."""
+        classical = [best_classical(data) for data in contents]
+        jobs: dict[int, LmJob] = {}
+        tokens: dict[int, int] = {}
+        needed = 0
+        for i, data in enumerate(contents):
+            if looks_incompressible(data, classical[i]):
+                continue
+            ids = self.model.tokenizer.tokenize(data)
+            tokens[i] = len(ids)
+            reference = model_reference(self.model, self.parameters)
+            needed += cache_bytes(self.model.engine.config, reference, len(ids))
+            jobs[i] = encode_job(
+                ids, self.parameters.stream_tokens, budget=len(classical[i].payload)
+            )
+        require_memory(needed, self._memory_limit)
+        if jobs:
+            total = sum(tokens.values())
+            scale = sum(len(contents[i]) for i in jobs) / total
+            code_jobs(
+                self.model.engine,
+                list(jobs.values()),
+                window=self.parameters.window,
+                sinks=self.parameters.sinks,
+                slice_rows=self._slice_rows,
+                progress=lambda done: self._progress(int(done * scale)),
+            )
+        blocks = []
+        for i, data in enumerate(contents):
+            block = classical[i]
+            if i in jobs and not jobs[i].abandoned:
+                coder = jobs[i].coder
+                assert isinstance(coder, RangeEncoder)
+                model_block = Block(
+                    BlockKind.LM, len(data), content_crc(data), coder.finish(), tokens[i]
+                )
+                if len(model_block.payload) <= len(data) and len(model_block.pack()) < len(
+                    block.pack()
+                ):
+                    block = model_block
+            blocks.append(block)
+        return blocks
+
+
+def compress_stream(
+    source: ByteSource,
+    write: Callable[[bytes], object],
+    models: ModelSource,
+    parameters: CodingParameters | None = None,
+    *,
+    size_bytes: int | None = None,
+    blocks_in_flight: int = 1,
+    slice_rows: int | None = None,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    progress: Callable[[int, int], None] | None = None,
+) -> CompressionSummary:
+    """Write the archive of everything that `source` yields.
+
+    Memory is bounded by `blocks_in_flight` blocks. `size_bytes` goes into the header if given.
+    `progress(content_bytes, archive_bytes)` is called with totals so far. Neither
+    `blocks_in_flight` nor `slice_rows` changes a byte of the output.
+    """
+    parameters = parameters or CodingParameters()
+    summary = CompressionSummary()
+    estimate = 0
+
+    def advance(content_bytes: int) -> None:
+        nonlocal estimate
+        estimate += content_bytes
+        if progress is not None:
+            progress(summary.content_bytes + estimate, summary.archive_bytes)
+
+    encoder = _BlockEncoder(models, parameters, memory_limit, slice_rows, advance)
+    digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
+    index: list[tuple[int, int]] = []
+    header_bytes = 0
+
+    def emit(data: bytes) -> int:
+        write(data)
+        summary.archive_bytes += len(data)
+        return len(data)
+
+    def flush(contents: list[bytes], single: bool) -> None:
+        nonlocal header_bytes, estimate
+        blocks = encoder.encode(contents)
+        if not header_bytes:
+            # An archive of one block names a model only if it needs one.
+            named = not single or any(block.kind == BlockKind.LM for block in blocks)
+            reference = model_reference(encoder.model, parameters) if named else None
+            header_bytes = emit(Header(reference, size_bytes).pack())
+        for data, block in zip(contents, blocks, strict=True):
+            digest.update(data)
+            index.append((len(data), emit(block.pack())))
+            summary.content_bytes += len(data)
+            summary.tokens += block.tokens
+            summary.blocks[block.kind] += 1
+        estimate = 0
+        if progress is not None:
+            progress(summary.content_bytes, summary.archive_bytes)
+
+    pending: list[bytes] = []
+    seen = 0
+    for data, last in _blocks(source, parameters.block_bytes):
+        seen += 1
+        pending.append(data)
+        if last or len(pending) >= max(1, blocks_in_flight):
+            flush(pending, single=last and seen == 1)
+            pending = []
+    if not header_bytes:
+        header_bytes = emit(Header(None, size_bytes).pack())
+    emit(Trailer(header_bytes, tuple(index), digest.digest()).pack())
+    return summary

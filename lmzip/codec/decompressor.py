@@ -1,0 +1,198 @@
+"""An archive back to its bytes, in bounded memory, every checksum verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from ..engine import NUMERICS_VERSION
+from ..errors import CorruptError, FormatError, ModelMismatchError, VersionError
+from ..format import (
+    Block,
+    BlockKind,
+    Header,
+    ModelReference,
+    Trailer,
+    content_crc,
+    read_block_or_trailer,
+    read_header,
+)
+from ..format.fields import ByteSource
+from .classical import decode_classical
+from .compressor import DEFAULT_MEMORY_LIMIT
+from .lm import code_jobs, decode_job, decoded_tokens
+from .model import CodecModel, ModelSource, cache_bytes, require_context, require_memory
+
+__all__ = ["BlockDecoder", "decompress_stream"]
+
+_GROUP_STREAMS = 64
+_GROUP_BYTES = 1 << 30
+"""Blocks are decoded together up to this many streams and bytes of cache."""
+
+
+class BlockDecoder:
+    """Decodes the blocks of one frame."""
+
+    def __init__(
+        self,
+        header: Header,
+        models: ModelSource,
+        *,
+        memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._header, self._models = header, models
+        self._memory_limit = memory_limit
+        self._progress = progress or (lambda done: None)
+        self._model: CodecModel | None = None
+
+    @property
+    def reference(self) -> ModelReference:
+        if self._header.model is None:
+            raise CorruptError("a block needs a language model but the header names none")
+        return self._header.model
+
+    @property
+    def model(self) -> CodecModel:
+        """The model the header names, loaded at first use."""
+        if self._model is None:
+            reference = self.reference
+            if reference.numerics != NUMERICS_VERSION:
+                raise VersionError(
+                    f"the archive uses arithmetic version {reference.numerics}; "
+                    f"this program has {NUMERICS_VERSION}"
+                )
+            model = self._models.for_reference(reference)
+            tokenizer = model.tokenizer.vocabulary.identity
+            if model.identity[: ModelReference.IDENTITY_BYTES] != reference.identity:
+                raise ModelMismatchError(
+                    f"the archive needs model {reference.name!r} "
+                    f"({reference.identity.hex()}), not {model.identity[:16].hex()}"
+                )
+            if tokenizer[: ModelReference.TOKENIZER_BYTES] != reference.tokenizer:
+                raise ModelMismatchError(f"model {reference.name!r} has another tokenizer")
+            require_context(model.engine.config, reference.window)
+            self._model = model
+        return self._model
+
+    def cache_bytes(self, block: Block) -> int:
+        """Bytes of cache that decoding this block takes."""
+        if block.kind != BlockKind.LM:
+            return 0
+        return cache_bytes(self.model.engine.config, self.reference, block.tokens)
+
+    def streams(self, block: Block) -> int:
+        """Streams that decoding this block advances together."""
+        if block.kind != BlockKind.LM:
+            return 0
+        return -(-block.tokens // self.reference.stream_tokens)
+
+    def decode(self, blocks: list[Block]) -> list[bytes]:
+        """The contents of these blocks, decoded in lockstep. Raises CorruptError and others."""
+        lm = [block for block in blocks if block.kind == BlockKind.LM]
+        require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
+        contents: dict[int, bytes] = {}
+        if lm:
+            reference = self.reference
+            stream_tokens = reference.stream_tokens
+            jobs = [decode_job(block.payload, block.tokens, stream_tokens) for block in lm]
+            scale = sum(b.content_bytes for b in lm) / sum(b.tokens for b in lm)
+            code_jobs(
+                self.model.engine,
+                jobs,
+                window=reference.window,
+                sinks=reference.sinks,
+                progress=lambda done: self._progress(int(done * scale)),
+            )
+            vocabulary = self.model.tokenizer.vocabulary
+            for block, job in zip(lm, jobs, strict=True):
+                ids = decoded_tokens(job, block.tokens, stream_tokens)
+                contents[id(block)] = vocabulary.detokenize(ids)
+        result = []
+        for block in blocks:
+            data = contents[id(block)] if block.kind == BlockKind.LM else decode_classical(block)
+            if len(data) != block.content_bytes or content_crc(data) != block.content_crc:
+                raise CorruptError("a block does not decode to what was compressed")
+            result.append(data)
+        return result
+
+
+def _groups(
+    source: ByteSource, decoder: BlockDecoder, blocks_in_flight: int | None, index: list[tuple[int, int]]
+) -> Iterator[list[Block] | Trailer]:
+    """Blocks in groups to decode together, then the trailer. Appends to `index` what was read."""
+    group: list[Block] = []
+    while True:
+        item, size = read_block_or_trailer(source)
+        if isinstance(item, Trailer):
+            if group:
+                yield group
+            yield item
+            return
+        index.append((item.content_bytes, size))
+        if blocks_in_flight is None:
+            streams = sum(decoder.streams(b) for b in (*group, item))
+            memory = sum(decoder.cache_bytes(b) for b in (*group, item))
+            full = streams > _GROUP_STREAMS or memory > _GROUP_BYTES or not decoder.streams(item)
+        else:
+            full = len(group) >= blocks_in_flight
+        if group and full:
+            yield group
+            group = []
+        group.append(item)
+
+
+def decompress_stream(
+    source: ByteSource,
+    write: Callable[[bytes], object],
+    models: ModelSource,
+    *,
+    blocks_in_flight: int | None = None,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write the contents of all archives that `source` holds one behind the other; bytes written.
+
+    Raises FormatError if there is none at all, TruncatedError, CorruptError, ModelError... Contents
+    are written block by block, each after its own checksum: on an error the caller discards them.
+    """
+    total = 0
+    estimate = 0
+
+    def advance(done: int) -> None:
+        nonlocal estimate
+        estimate += done
+        if progress is not None:
+            progress(total + estimate)
+
+    frames = 0
+    while True:
+        found = read_header(source)
+        if found is None:
+            break
+        frames += 1
+        header, header_bytes = found
+        decoder = BlockDecoder(header, models, memory_limit=memory_limit, progress=advance)
+        digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
+        index: list[tuple[int, int]] = []
+        size = 0
+        for item in _groups(source, decoder, blocks_in_flight, index):
+            if isinstance(item, Trailer):
+                if item.blocks != tuple(index) or item.header_bytes != header_bytes:
+                    raise CorruptError("the index does not match the blocks")
+                if item.content_hash != digest.digest():
+                    raise CorruptError("the contents do not match their checksum")
+                continue
+            for data in decoder.decode(item):
+                digest.update(data)
+                size += len(data)
+                total += len(data)
+                write(data)
+            estimate = 0
+            if progress is not None:
+                progress(total)
+        if header.size_bytes is not None and header.size_bytes != size:
+            raise CorruptError("the contents are not as long as the header says")
+    if not frames:
+        raise FormatError("the input is empty, not an lmzip archive")
+    return total

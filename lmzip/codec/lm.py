@@ -1,0 +1,171 @@
+"""Language-model blocks: one loop for both directions, any number of blocks in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..coder import RangeDecoder, RangeEncoder, SymbolCoder
+from ..engine import RADIX, Engine
+from .streams import join_streams, split_streams, stream_lengths
+
+__all__ = ["LmJob", "code_jobs", "decode_job", "decoded_tokens", "encode_job"]
+
+Tokens = NDArray[np.int64]
+
+_SLICE_ROWS = 512
+"""Tokens that an encoder hands to the engine at once, over all streams."""
+
+
+class LmJob:
+    """One block on its way through the model: its streams, its coder, its direction."""
+
+    def __init__(
+        self, coder: SymbolCoder, lengths: Tokens, known: Tokens | None, budget: int | None
+    ) -> None:
+        self.coder = coder
+        self.lengths = lengths
+        self.known = known
+        """Tokens [S, longest] when encoding, None when decoding."""
+        self.rows = known if known is not None else np.zeros((len(lengths), lengths[0]), np.int64)
+        self.budget = budget
+        """Payload bytes at which encoding is given up, if any."""
+        self.abandoned = False
+
+    @property
+    def streams(self) -> int:
+        return len(self.lengths)
+
+    def finished(self, position: int) -> bool:
+        return self.abandoned or position >= self.lengths[0]
+
+    def active(self, position: int) -> int:
+        """Streams that still have a token at this position; they are the first ones."""
+        return int((self.lengths > position).sum())
+
+
+def encode_job(ids: Tokens, stream_tokens: int, budget: int | None = None) -> LmJob:
+    """A job that encodes tokens [n]; it is abandoned once the payload reaches `budget` bytes."""
+    lengths = stream_lengths(len(ids), stream_tokens)
+    return LmJob(RangeEncoder(), lengths, split_streams(ids, stream_tokens), budget)
+
+
+def decode_job(payload: bytes, tokens: int, stream_tokens: int) -> LmJob:
+    """A job that decodes `tokens` tokens from a payload."""
+    return LmJob(RangeDecoder(payload), stream_lengths(tokens, stream_tokens), None, None)
+
+
+def code_jobs(
+    engine: Engine,
+    jobs: Sequence[LmJob],
+    *,
+    window: int,
+    sinks: int,
+    slice_rows: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Run jobs of one direction through the engine, all of them in lockstep.
+
+    Afterwards a decoding job's `rows` hold its tokens, an encoding job's coder its payload, unless
+    it was abandoned. `slice_rows` bounds the tokens in one forward pass; it and the company of
+    other jobs change the speed and nothing else. `progress(tokens)` is called as tokens get done.
+    """
+    jobs = [job for job in jobs if not job.finished(0)]
+    if not jobs:
+        return
+    encoding = jobs[0].known is not None
+    assert all((job.known is not None) == encoding for job in jobs)
+    longest = int(max(job.lengths[0] for job in jobs))
+    cache = engine.new_cache(sum(job.streams for job in jobs), window, sinks, longest)
+    position = 0
+    while jobs:
+        streams = sum(job.streams for job in jobs)
+        count = 1
+        if encoding:
+            left = int(max(job.lengths[0] for job in jobs)) - position
+            count = max(1, min(left, (slice_rows or _SLICE_ROWS) // streams))
+        inputs = np.concatenate([_inputs(engine, job, position, count) for job in jobs])
+        predictions = engine.forward(inputs, cache)
+        high_freqs = predictions.high()
+        known = _known(jobs, position, count)
+        low_freqs = None if known is None else predictions.low(known // RADIX)
+        for t in range(count):
+            # Lockstep order: all streams' high digits of a step, then all their low digits.
+            target = None if known is None else known[:, t]
+            high = _code(jobs, position + t, high_freqs[:, t], target, lambda ids: ids // RADIX)
+            freqs = predictions.low(high[:, None]) if low_freqs is None else low_freqs[:, t:]
+            low = _code(jobs, position + t, freqs[:, 0], target, lambda ids: ids % RADIX)
+            done = _store(jobs, position + t, high * RADIX + low)
+            if progress is not None:
+                progress(done)
+        position += count
+        for job in jobs:
+            if job.budget is not None and isinstance(job.coder, RangeEncoder):
+                job.abandoned = job.coder.size_bytes() - 8 >= job.budget
+        remaining = [job for job in jobs if not job.finished(position)]
+        if remaining and len(remaining) < len(jobs):
+            starts = np.cumsum([0, *(job.streams for job in jobs)])
+            kept = [np.arange(starts[i], starts[i + 1]) for i, job in enumerate(jobs)
+                    if not job.finished(position)]  # fmt: skip
+            cache.keep(np.concatenate(kept))
+        jobs = remaining
+
+
+def _inputs(engine: Engine, job: LmJob, position: int, count: int) -> Tokens:
+    """What the model reads at these positions, [S, T]: the start token, then the tokens so far."""
+    inputs = np.empty((job.streams, count), np.int64)
+    for t in range(count):
+        # Behind a stream's end anything will do: nothing there is coded.
+        at = min(position + t, job.rows.shape[1])
+        inputs[:, t] = engine.config.bos if at == 0 else job.rows[:, at - 1]
+    return inputs
+
+
+def _known(jobs: Sequence[LmJob], position: int, count: int) -> Tokens | None:
+    """The tokens [all streams, T] that encoders are about to code; None when decoding."""
+    parts = []
+    for job in jobs:
+        if job.known is None:
+            return None
+        part = np.zeros((job.streams, count), np.int64)
+        here = job.known[:, position : position + count]
+        part[:, : here.shape[1]] = here
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _code(
+    jobs: Sequence[LmJob],
+    position: int,
+    freqs: NDArray[np.int32],
+    known: Tokens | None,
+    digit: Callable[[Tokens], Tokens],
+) -> Tokens:
+    """Code one digit of every stream that still runs; digits [all streams], 0 for the others."""
+    digits = np.zeros(len(freqs), np.int64)
+    start = 0
+    for job in jobs:
+        rows = slice(start, start + job.active(position))
+        symbols = None if known is None else digit(known[rows])
+        digits[rows] = job.coder.code(np.ascontiguousarray(freqs[rows]), symbols)
+        start += job.streams
+    return digits
+
+
+def _store(jobs: Sequence[LmJob], position: int, ids: Tokens) -> int:
+    """Put one step's tokens into the jobs' rows; returns how many were coded."""
+    start = done = 0
+    for job in jobs:
+        active = job.active(position)
+        if active:
+            job.rows[:active, position] = ids[start : start + active]
+        start += job.streams
+        done += active
+    return done
+
+
+def decoded_tokens(job: LmJob, tokens: int, stream_tokens: int) -> Tokens:
+    """The tokens [n] of a finished decoding job."""
+    return join_streams(job.rows, tokens, stream_tokens)

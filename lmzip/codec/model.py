@@ -1,0 +1,71 @@
+"""What coding needs of a model, and a promise to load it only when a block asks for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from ..engine import NUMERICS_VERSION, Engine, ModelConfig
+from ..errors import MemoryLimitError, UsageError
+from ..format import ModelReference
+from ..text import Tokenizer
+from .parameters import CodingParameters
+from .streams import stream_lengths
+
+__all__ = ["CodecModel", "ModelSource", "model_reference", "require_context", "require_memory"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecModel:
+    """A loaded model."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    identity: bytes
+    name: str
+
+
+class ModelSource(Protocol):
+    """Where the codec gets models from: the caller knows about files and downloads."""
+
+    def for_compression(self) -> CodecModel:
+        """The model to compress with."""
+
+    def for_reference(self, reference: ModelReference) -> CodecModel:
+        """The model an archive names. Raises ModelNotFoundError or ModelMismatchError."""
+
+
+def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelReference:
+    """What the header says of the model and its use."""
+    return ModelReference(
+        identity=model.identity[: ModelReference.IDENTITY_BYTES],
+        tokenizer=model.tokenizer.vocabulary.identity[: ModelReference.TOKENIZER_BYTES],
+        name=model.name,
+        numerics=NUMERICS_VERSION,
+        window=parameters.window,
+        sinks=parameters.sinks,
+        stream_tokens=parameters.stream_tokens,
+    )
+
+
+def require_context(config: ModelConfig, window: int) -> None:
+    """Raise UsageError if the window is longer than what the model was trained on."""
+    if window > config.context:
+        raise UsageError(
+            f"a window of {window} tokens is longer than the model's context of {config.context}"
+        )
+
+
+def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:
+    """Bytes of the key/value cache that a block of that many tokens needs."""
+    lengths = stream_lengths(tokens, reference.stream_tokens)
+    positions = min(int(lengths[0]), reference.window + reference.sinks + 64)
+    return config.cache_bytes(len(lengths), positions)
+
+
+def require_memory(needed_bytes: int, limit_bytes: int) -> None:
+    """Raise MemoryLimitError if a cache would be larger than allowed."""
+    if needed_bytes > limit_bytes:
+        raise MemoryLimitError(
+            f"this needs a cache of {needed_bytes >> 20} MiB, the limit is {limit_bytes >> 20} MiB"
+        )

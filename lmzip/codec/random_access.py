@@ -1,0 +1,105 @@
+"""Where everything is in an archive, without decoding: for listings and for seeking."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import io
+from typing import BinaryIO
+
+from ..errors import CorruptError, FormatError, TruncatedError
+from ..format import Block, BlockKind, Header, Trailer, read_block_or_trailer, read_header
+from ..format.archive import END_MAGIC
+
+__all__ = ["ArchiveIndex", "Frame"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One of the archives in a file, and where it starts there."""
+
+    start: int
+    header: Header
+    trailer: Trailer
+
+    def block_starts(self) -> list[int]:
+        """File positions of the blocks."""
+        position = self.start + self.trailer.header_bytes
+        starts = []
+        for _, size in self.trailer.blocks:
+            starts.append(position)
+            position += size
+        return starts
+
+
+class ArchiveIndex:
+    """The frames of a seekable file, read from its end. Raises FormatError if damaged."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        end = file.seek(0, io.SEEK_END)
+        if end == 0:
+            raise FormatError("the input is empty, not an lmzip archive")
+        frames = []
+        while end > 0:
+            frame = self._frame_before(end)
+            frames.append(frame)
+            end = frame.start
+        self.frames = tuple(reversed(frames))
+        self.content_bytes = sum(f.trailer.content_bytes for f in self.frames)
+        self.archive_bytes = sum(f.trailer.frame_bytes for f in self.frames)
+        self._starts: list[int] = []
+        self._places: list[tuple[Frame, int]] = []
+        position = 0
+        for frame in self.frames:
+            for (size, _), start in zip(
+                frame.trailer.blocks, frame.block_starts(), strict=True
+            ):
+                self._starts.append(position)
+                self._places.append((frame, start))
+                position += size
+
+    def _frame_before(self, end: int) -> Frame:
+        """The frame that ends at file position `end`."""
+        file = self._file
+        file.seek(0)
+        if file.read(4) and end < Trailer.TAIL_BYTES:
+            raise TruncatedError("the archive is cut short")
+        file.seek(end - Trailer.TAIL_BYTES)
+        tail = file.read(Trailer.TAIL_BYTES)
+        if tail[4:] != END_MAGIC:
+            file.seek(0)
+            read_header(file)  # a better message where this is no archive at all
+            raise TruncatedError("the archive is cut short or has bytes behind its end")
+        length = int.from_bytes(tail[:4], "little")
+        start = end - Trailer.TAIL_BYTES - length
+        if start < 0:
+            raise CorruptError("the index is longer than the archive")
+        file.seek(start)
+        trailer, _ = read_block_or_trailer(file)
+        if not isinstance(trailer, Trailer) or trailer.frame_bytes > end:
+            raise CorruptError("the index is damaged")
+        first = end - trailer.frame_bytes
+        file.seek(first)
+        found = read_header(file)
+        if found is None or found[1] != trailer.header_bytes:
+            raise CorruptError("the header does not match the index")
+        return Frame(first, found[0], trailer)
+
+    def read_block(self, position: int) -> tuple[Frame, Block, int]:
+        """The block that holds content byte `position`, with the position of its first byte."""
+        at = bisect.bisect_right(self._starts, position) - 1
+        frame, start = self._places[at]
+        self._file.seek(start)
+        block, _ = read_block_or_trailer(self._file)
+        if not isinstance(block, Block):
+            raise CorruptError("the index points at no block")
+        return frame, block, self._starts[at]
+
+    def kinds(self) -> dict[BlockKind, int]:
+        """How many blocks there are of each kind (reads one byte a block)."""
+        counts = dict.fromkeys(BlockKind, 0)
+        for _, start in self._places:
+            self._file.seek(start)
+            counts[BlockKind(self._file.read(1)[0])] += 1
+        return counts

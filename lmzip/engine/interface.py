@@ -1,0 +1,59 @@
+"""What every engine offers: feed tokens, get the exact frequencies of the next ones."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import ModelConfig
+
+__all__ = ["Cache", "Engine", "Predictions"]
+
+Tokens = NDArray[np.int64]
+Freqs = NDArray[np.int32]
+
+
+class Cache(Protocol):
+    """The keys and values of some streams in lockstep. Made by `Engine.new_cache`."""
+
+    position: int
+    """How many tokens every stream has been fed."""
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """Drop all streams but `rows`, in that order."""
+
+
+class Predictions(Protocol):
+    """The distributions of the tokens after those just fed, [B, T] of them.
+
+    Frequencies are int32, at least 1, and sum to 2**24 along the last axis.
+    """
+
+    def high(self) -> Freqs:
+        """Frequencies of the high digit, [B, T, ceil(V / 256)]."""
+
+    def low(self, high: Tokens) -> Freqs:
+        """Frequencies [B, T, 256] of the low digit, given each token's high digit [B, T]."""
+
+
+class Engine(Protocol):
+    """An implementation of NUMERICS.md. Equal inputs give equal bits on every engine."""
+
+    name: str
+    config: ModelConfig
+
+    def new_cache(self, streams: int, window: int, sinks: int, length: int) -> Cache:
+        """An empty cache for `streams` streams of at most `length` tokens each.
+
+        A token attends to the last `window` positions, itself included, and to the stream's first
+        `sinks` positions.
+        """
+
+    def forward(self, tokens: Tokens, cache: Cache) -> Predictions:
+        """Feed tokens [B, T] at positions cache.position onwards; the cache grows by T.
+
+        However a sequence is cut into calls, and whatever else is in the batch, the predictions
+        are the same bits.
+        """

@@ -1,0 +1,347 @@
+"""The reference engine: NUMERICS.md in PyTorch, on a CPU or any other device.
+
+It is written to be read beside the specification. Shapes: B streams, T tokens, D = width, H query
+and K key/value heads of E elements, N cache slots, V tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import EngineError
+from .arithmetic import (
+    DENOMINATOR_BITS,
+    HIDDEN,
+    INT8_MAX,
+    LOG2E,
+    PLANE,
+    RADIX,
+    SUPPRESSED_LOGIT,
+    WEIGHT_BITS,
+    rope_table,
+)
+from .exact import (
+    IntMatmul,
+    exp2,
+    exponent,
+    hadamard,
+    head_norm,
+    norm_quantize,
+    power_of_two,
+    project,
+    quantize,
+    rotate,
+    silu_gate,
+)
+from .frequencies import frequencies
+from .weights import Pack
+
+__all__ = ["ReferenceCache", "ReferenceEngine", "ReferencePredictions"]
+
+_CHUNK_TOKENS = 64
+"""Tokens of one stream that pass through the layers at once when the window slides."""
+
+_HEAD_ROWS = 64
+"""Tokens whose logits exist at once."""
+
+_POSITIONS_EXACT = (1 << 24) // (INT8_MAX * INT8_MAX)
+"""Positions over which products of two 7-bit numbers sum exactly in binary32."""
+
+
+class ReferenceCache:
+    """Keys and values, int8 with a step a head and position, in a ring behind the sinks.
+
+    Position p lives in slot p while p < sinks, then in slot sinks + (p - sinks) mod ring. The ring
+    is longer than the window by a chunk, so that a chunk can be written before it is attended to.
+    """
+
+    def __init__(
+        self, engine: ReferenceEngine, streams: int, window: int, sinks: int, length: int
+    ) -> None:
+        assert streams >= 1 and window >= 1 and sinks >= 0 and length >= 1
+        config, device = engine.config, engine.device
+        self.position = 0
+        self.streams, self.window, self.sinks, self.length = streams, window, sinks, length
+        slots = min(length, sinks + window + _CHUNK_TOKENS - 1)
+        self.ring = max(1, slots - sinks)
+        shape = (config.layers, streams, config.kv_heads, slots)
+        int8 = {"dtype": torch.int8, "device": device}
+        self.keys = torch.zeros(*shape, config.head_width, **int8)
+        self.values = torch.zeros(*shape, config.head_width, **int8)
+        self.key_steps = torch.zeros(shape, device=device)
+        self.value_steps = torch.zeros(shape, device=device)
+        self.slot_position = torch.full((slots,), -1, dtype=torch.int64, device=device)
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        index = torch.from_numpy(rows).to(self.keys.device)
+        self.streams = len(rows)
+        for name in ("keys", "values", "key_steps", "value_steps"):
+            setattr(self, name, getattr(self, name).index_select(1, index))
+
+    def chunk(self, tokens: int) -> int:
+        """How many of the next `tokens` may be fed in one go."""
+        free = self.keys.shape[3] - self.sinks - self.window + 1
+        return tokens if self.length <= self.keys.shape[3] else min(tokens, free)
+
+    def slots(self, positions: Tensor) -> Tensor:
+        wrapped = self.sinks + (positions - self.sinks) % self.ring
+        return torch.where(positions < self.sinks, positions, wrapped)
+
+
+class ReferencePredictions:
+    """Quantised final states [B * T, D]; weights of all tokens are made once, when asked for."""
+
+    def __init__(self, engine: ReferenceEngine, q: Tensor, step: Tensor, shape: tuple[int, int]):
+        self._engine, self._q, self._step, self._shape = engine, q, step, shape
+        self._weights: Tensor | None = None
+
+    def token_weights(self) -> Tensor:
+        """Integer weights, int32 [B * T, padded V]."""
+        if self._weights is None:
+            parts = [
+                self._engine.token_weights(q, step)
+                for q, step in zip(
+                    self._q.split(_HEAD_ROWS), self._step.split(_HEAD_ROWS), strict=True
+                )
+            ]
+            self._weights = torch.cat(parts) if len(parts) > 1 else parts[0]
+        return self._weights
+
+    def high(self) -> NDArray[np.int32]:
+        weights = self.token_weights()
+        sums = weights.view(weights.shape[0], -1, RADIX).sum(dim=-1, dtype=torch.int32)
+        return frequencies(sums.cpu().numpy()).reshape(*self._shape, -1)
+
+    def low(self, high: NDArray[np.int64]) -> NDArray[np.int32]:
+        assert high.shape == self._shape
+        weights = self.token_weights()
+        index = torch.from_numpy(high.reshape(-1)).to(weights.device)
+        blocks = weights.view(weights.shape[0], -1, RADIX)
+        rows = blocks[torch.arange(len(index), device=weights.device), index]
+        return frequencies(rows.cpu().numpy()).reshape(*self._shape, RADIX)
+
+
+class ReferenceEngine:
+    """NUMERICS.md, line by line."""
+
+    name = "reference"
+
+    def __init__(self, pack: Pack, *, device: str = "cpu", threads: int | None = None) -> None:
+        try:
+            self.device = torch.device(device)
+            torch.zeros(1, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise EngineError(f"device {device!r}: {str(error).splitlines()[0]}") from None
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.config = pack.config
+        self.matmul = IntMatmul(self.device)
+        self._turns = np.ascontiguousarray(pack.tensors["rope.turns"])
+        self._weights = {
+            name: torch.from_numpy(np.array(tensor)).to(self.device)
+            for name, tensor in pack.tensors.items()
+            if not name.startswith(("tokens.", "rope."))
+        }
+        head = "embed" if self.config.tied else "head"
+        pad = -self.config.vocab % RADIX
+        pad_rows = torch.nn.functional.pad
+        self._head = pad_rows(self._weights[f"{head}.weight"], (0, 0, 0, pad))
+        self._head_scale = pad_rows(self._weights[f"{head}.scale"], (0, pad))
+        self._suppressed = torch.tensor(
+            self.config.suppressed, dtype=torch.int64, device=self.device
+        )
+
+    def new_cache(self, streams: int, window: int, sinks: int, length: int) -> ReferenceCache:
+        return ReferenceCache(self, streams, window, sinks, length)
+
+    @torch.inference_mode()
+    def forward(self, tokens: NDArray[np.int64], cache: ReferenceCache) -> ReferencePredictions:
+        batch, count = tokens.shape
+        assert batch == cache.streams and cache.position + count <= cache.length
+        ids = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
+        finals = []
+        done = 0
+        while done < count:
+            step = cache.chunk(count - done)
+            finals.append(self._layers(ids[:, done : done + step], cache))
+            done += step
+        x = torch.cat(finals, dim=1) if len(finals) > 1 else finals[0]
+        x = x.reshape(batch * count, -1)
+        q, scale = norm_quantize(x, self._weights["norm"], self.config.norm_eps)
+        return ReferencePredictions(self, q, scale, (batch, count))
+
+    def _layers(self, ids: Tensor, cache: ReferenceCache) -> Tensor:
+        """Residual stream [B, T, D] after the last layer; section 1 of NUMERICS.md."""
+        config, weights = self.config, self._weights
+        batch, count = ids.shape
+        rows = batch * count
+        x = hadamard(weights["embed.weight"][ids.reshape(-1)].to(torch.float32))
+        x = x * weights["embed.scale"][ids.reshape(-1), None]
+        plan = _AttentionPlan(self, cache, count)
+        for layer in range(config.layers):
+            prefix = f"layers.{layer}."
+            q, step = norm_quantize(x, weights[prefix + "attention_norm"], config.norm_eps)
+            qkv = self._project(q, step, prefix + "qkv")
+            if config.qkv_bias:
+                qkv = qkv + weights[prefix + "qkv.bias"]
+            attended = self._attend(qkv.view(batch, count, -1), layer, cache, plan)
+            q, step = quantize(hadamard(attended.view(rows, -1)))
+            x = x + self._project(q, step, prefix + "o")
+            q, step = norm_quantize(x, weights[prefix + "ffn_norm"], config.norm_eps)
+            hidden = silu_gate(self._project(q, step, prefix + "gate_up"))
+            q, step = quantize(hadamard(hidden))
+            x = x + self._project(q, step, prefix + "down")
+        cache.position += count
+        return x.view(batch, count, -1)
+
+    def _project(self, q: Tensor, step: Tensor, name: str) -> Tensor:
+        return project(
+            self.matmul, q, step, self._weights[f"{name}.weight"], self._weights[f"{name}.scale"]
+        )
+
+    def _attend(
+        self, qkv: Tensor, layer: int, cache: ReferenceCache, plan: _AttentionPlan
+    ) -> Tensor:
+        """Attention of the new tokens [B, T, (H + 2K) E] -> [B, T, H E]; sections 6 and 7."""
+        config = self.config
+        batch, count, _ = qkv.shape
+        heads, kv, width = config.heads, config.kv_heads, config.head_width
+        queries, keys, values = qkv.view(batch, count, heads + 2 * kv, width).split(
+            (heads, kv, kv), dim=2
+        )
+        if config.qk_norm:
+            prefix = f"layers.{layer}."
+            queries = head_norm(queries, self._weights[prefix + "q_norm"], config.norm_eps)
+            keys = head_norm(keys, self._weights[prefix + "k_norm"], config.norm_eps)
+        near = quantize(rotate(queries, plan.cosine, plan.sine))
+        far = None
+        if plan.slides:
+            far = quantize(rotate(queries, plan.sink_cosine, plan.sink_sine))
+        # Write the new keys and values first: the ring has room for them (ReferenceCache).
+        for stored, steps, new in (
+            (cache.keys, cache.key_steps, quantize(rotate(keys, plan.cosine, plan.sine))),
+            (cache.values, cache.value_steps, quantize(values)),
+        ):
+            stored[layer][:, :, plan.slots] = new[0].transpose(1, 2)
+            steps[layer][:, :, plan.slots] = new[1].squeeze(-1).transpose(1, 2)
+
+        out = torch.empty(batch, count, heads, width, device=qkv.device)
+        for b in range(0, batch, plan.streams_at_once):
+            part = slice(b, b + plan.streams_at_once)
+            out[part] = plan.attend(
+                (near[0][part], near[1][part]),
+                None if far is None else (far[0][part], far[1][part]),
+                cache.keys[layer][part, :, : plan.filled],
+                cache.key_steps[layer][part, :, : plan.filled],
+                cache.values[layer][part, :, : plan.filled],
+                cache.value_steps[layer][part, :, : plan.filled],
+            )
+        return out.view(batch, count, heads * width)
+
+    @torch.inference_mode()
+    def token_weights(self, q: Tensor, step: Tensor) -> Tensor:
+        """Integer weights [M, padded V] of every token; section 10 of NUMERICS.md."""
+        accumulated = self.matmul(q, self._head).to(torch.float32)
+        logits = accumulated.mul_((step * float(LOG2E)) * self._head_scale)
+        logits[:, self._suppressed] = SUPPRESSED_LOGIT
+        logits[:, self.config.vocab :] = SUPPRESSED_LOGIT
+        logits.sub_(logits.amax(dim=-1, keepdim=True))
+        return torch.round(exp2(logits).mul_(2.0**WEIGHT_BITS)).to(torch.int32)
+
+
+class _AttentionPlan:
+    """What all layers share while T new tokens attend: angles, slots, who sees whom."""
+
+    def __init__(self, engine: ReferenceEngine, cache: ReferenceCache, count: int) -> None:
+        config, device = engine.config, engine.device
+        start = cache.position
+        positions = torch.arange(start, start + count, device=device)
+        self.group, self.sinks = config.group, cache.sinks
+        self.slots = cache.slots(positions)
+        cache.slot_position[self.slots] = positions
+        self.filled = min(start + count, cache.keys.shape[3])
+        self.cosine, self.sine = self._angles(engine, start, count, None)
+        last = start + count - 1
+        self.slides = last > cache.window and cache.sinks > 0
+        if self.slides:
+            self.sink_cosine, self.sink_sine = self._angles(engine, start, count, cache.window)
+        at = cache.slot_position[None, : self.filled]
+        now = positions[:, None]
+        seen = (at <= now) & ((at > now - cache.window) | (at < cache.sinks))
+        self.hidden = None if bool(seen.all()) else ~seen
+        self.score_scale = float(np.float32(config.score_scale))
+        # Large intermediates are cheaper when they stay in the processor's cache.
+        tile = 1 << (18 if device.type == "cpu" else 28)
+        self.streams_at_once = max(1, tile // (config.heads * count * self.filled))
+
+    @staticmethod
+    def _angles(
+        engine: ReferenceEngine, start: int, count: int, cap: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines and sines [T, E / 2] for the positions, at most `cap`."""
+        cosine, sine = rope_table(engine._turns, start, count)
+        if cap is not None and start + count > cap:
+            last_cosine, last_sine = rope_table(engine._turns, cap, 1)
+            first = max(0, cap - start)
+            cosine[first:], sine[first:] = last_cosine, last_sine
+        return (
+            torch.from_numpy(cosine).to(engine.device),
+            torch.from_numpy(sine).to(engine.device),
+        )
+
+    def attend(
+        self,
+        near: tuple[Tensor, Tensor],
+        far: tuple[Tensor, Tensor] | None,
+        keys: Tensor,
+        key_steps: Tensor,
+        values: Tensor,
+        value_steps: Tensor,
+    ) -> Tensor:
+        """Outputs [B, T, H, E] of queries [B, T, H, E] over keys and values [B, K, N, E]."""
+        batch, count, heads, width = near[0].shape
+        kv = keys.shape[1]
+        scores = self._scores(near, keys, key_steps)
+        if far is not None:
+            sinks = self.sinks
+            scores[..., :sinks] = self._scores(far, keys[:, :, :sinks], key_steps[:, :, :sinks])
+        if self.hidden is not None:
+            scores.masked_fill_(self.hidden.repeat(self.group, 1), HIDDEN)
+        # Rows are (group member, token), columns positions: [B, K, G T, N].
+        top = scores.amax(dim=-1, keepdim=True)
+        reach = (scores + exponent(value_steps)[:, :, None, :]).amax(dim=-1, keepdim=True)
+        shift = torch.ceil(reach - top)
+        weight = exp2(scores.sub_(top))
+        denominator = torch.round(weight * 2.0**DENOMINATOR_BITS)
+        denominator = denominator.sum(dim=-1, keepdim=True, dtype=torch.float64)
+        weight.mul_(value_steps[:, :, None, :]).mul_(power_of_two(14 - shift))
+        weight.round_().clamp_(max=16383.0)
+        high = torch.floor(weight * (1.0 / PLANE))
+        planes = torch.cat((high, weight.sub_(high * PLANE)), dim=2)
+        total = torch.zeros(batch, kv, planes.shape[2], width, dtype=torch.float64, device=keys.device)
+        for n in range(0, keys.shape[2], _POSITIONS_EXACT):
+            part = slice(n, n + _POSITIONS_EXACT)
+            total += planes[..., part] @ values[:, :, part].to(torch.float32)
+        upper, lower = total.chunk(2, dim=2)
+        numerator = (upper * PLANE + lower).to(torch.float32)
+        out = numerator * (power_of_two(shift + 6) / denominator.to(torch.float32))
+        return (
+            out.view(batch, kv, self.group, count, width)
+            .permute(0, 3, 1, 2, 4)
+            .reshape(batch, count, heads, width)
+        )
+
+    def _scores(self, queries: tuple[Tensor, Tensor], keys: Tensor, key_steps: Tensor) -> Tensor:
+        """Scores in units of one bit (base-2 logarithm), [B, K, G T, N]."""
+        batch, count, heads, width = queries[0].shape
+        kv = keys.shape[1]
+
+        def rows(x: Tensor) -> Tensor:  # [B, T, K G, E] -> [B, K, G T, E]
+            x = x.view(batch, count, kv, self.group, -1).permute(0, 2, 3, 1, 4)
+            return x.reshape(batch, kv, self.group * count, -1)
+
+        products = rows(queries[0]).to(torch.float32) @ keys.to(torch.float32).transpose(2, 3)
+        return products.mul_(key_steps[:, :, None, :]).mul_(rows(queries[1]) * self.score_scale)

@@ -1,0 +1,178 @@
+"""An exact model pack: one safetensors file with integer weights (FORMAT.md, "Packs").
+
+The reader maps the file and hands out views; nothing is copied. The *identity* of a pack is a hash
+over its config and tensors alone, so that a name or a licence note never changes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptError, VersionError
+from .arithmetic import NUMERICS_VERSION
+from .config import ModelConfig
+
+__all__ = ["Pack", "Tensors", "expected_tensors", "pack_identity", "read_safetensors"]
+
+Tensors = dict[str, NDArray[Any]]
+
+_DTYPES = {
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "U16": np.dtype("<u2"),
+    "BF16": np.dtype("<u2"),
+    "F16": np.dtype("<f2"),
+    "I32": np.dtype("<i4"),
+    "U32": np.dtype("<u4"),
+    "F32": np.dtype("<f4"),
+    "I64": np.dtype("<i8"),
+    "U64": np.dtype("<u8"),
+    "F64": np.dtype("<f8"),
+}
+_MAX_HEADER_BYTES = 64 << 20
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, str], set[str]]:
+    """Mapped tensors, metadata, and the names of those stored as BF16 (shown as their 16 bits).
+
+    Raises CorruptError if the file is not well-formed safetensors, OSError if it cannot be read.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    if size < 8:
+        raise CorruptError(f"{path.name}: not a safetensors file")
+    data = np.memmap(path, dtype=np.uint8, mode="r")
+    header_bytes = int.from_bytes(data[:8].tobytes(), "little")
+    if header_bytes > min(_MAX_HEADER_BYTES, size - 8):
+        raise CorruptError(f"{path.name}: safetensors header is longer than the file")
+    body = data[8 + header_bytes :]
+    tensors: Tensors = {}
+    bfloat16: set[str] = set()
+    try:
+        header = json.loads(data[8 : 8 + header_bytes].tobytes())
+        metadata = dict(header.pop("__metadata__", {}))
+        for name, entry in header.items():
+            dtype = _DTYPES[entry["dtype"]]
+            shape = tuple(int(n) for n in entry["shape"])
+            first, last = (int(n) for n in entry["data_offsets"])
+            if min(shape, default=0) < 0 or not 0 <= first <= last <= len(body):
+                raise ValueError(f"tensor {name} lies outside the file")
+            if last - first != math.prod(shape) * dtype.itemsize:
+                raise ValueError(f"tensor {name} has a wrong length")
+            raw = body[first:last]
+            tensors[name] = (
+                raw.view(dtype).reshape(shape)
+                if first % dtype.itemsize == 0
+                else np.frombuffer(raw.tobytes(), dtype).reshape(shape)
+            )
+            if entry["dtype"] == "BF16":
+                bfloat16.add(name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptError(f"{path.name}: bad safetensors header: {error}") from None
+    return tensors, metadata, bfloat16
+
+
+def expected_tensors(config: ModelConfig) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Name, dtype and shape of every weight that a pack of this config holds."""
+    i1, f4 = np.dtype("i1"), np.dtype("<f4")
+    expected: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+        "rope.turns": (np.dtype("<u8"), (config.head_width // 2,)),
+        "tokens.offsets": (np.dtype("<u4"), (config.vocab + 1,)),
+        "norm": (f4, (config.width,)),
+    }
+
+    def matrix(name: str, rows: int, columns: int) -> None:
+        expected[f"{name}.weight"] = (i1, (rows, columns))
+        expected[f"{name}.scale"] = (f4, (rows,))
+
+    matrix("embed", config.vocab, config.width)
+    if not config.tied:
+        matrix("head", config.vocab, config.width)
+    for layer in range(config.layers):
+        prefix = f"layers.{layer}"
+        expected[f"{prefix}.attention_norm"] = (f4, (config.width,))
+        expected[f"{prefix}.ffn_norm"] = (f4, (config.width,))
+        matrix(f"{prefix}.qkv", config.qkv_rows, config.width)
+        if config.qkv_bias:
+            expected[f"{prefix}.qkv.bias"] = (f4, (config.qkv_rows,))
+        if config.qk_norm:
+            expected[f"{prefix}.q_norm"] = (f4, (config.head_width,))
+            expected[f"{prefix}.k_norm"] = (f4, (config.head_width,))
+        matrix(f"{prefix}.o", config.width, config.heads * config.head_width)
+        matrix(f"{prefix}.gate_up", 2 * config.ffn_width, config.width)
+        matrix(f"{prefix}.down", config.width, config.ffn_width)
+    return expected
+
+
+def pack_identity(config: ModelConfig, tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    """The 32 bytes that name a model: SHA-256 over arithmetic, config and tensors (FORMAT.md)."""
+    outer = hashlib.sha256(b"lmzip pack 1\0")
+    outer.update(NUMERICS_VERSION.to_bytes(4, "little"))
+    text = config.to_json().encode()
+    outer.update(len(text).to_bytes(4, "little") + text)
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        inner = hashlib.sha256(tensor.data if tensor.size else b"").digest()
+        shape = "x".join(str(n) for n in tensor.shape)
+        outer.update(f"{name}\0{tensor.dtype.str}\0{shape}\0".encode() + inner)
+    return outer.digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """A model ready to run: config, mapped tensors, and notes for people."""
+
+    config: ModelConfig
+    tensors: Tensors
+    identity: bytes
+    name: str
+    tokenizer_json: str
+    notes: dict[str, str]
+    selftest: str
+    """Hex digest of the answer to the self-test question (NUMERICS.md, section 12)."""
+    path: Path | None = None
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Pack:
+        """Map a pack and check its shape and, with `verify`, its identity.
+
+        Raises CorruptError or VersionError.
+        """
+        path = Path(path)
+        tensors, metadata, _ = read_safetensors(path)
+        try:
+            numerics = int(metadata["lmzip.numerics"])
+            identity = bytes.fromhex(metadata["lmzip.identity"])
+            config_text, name = metadata["lmzip.config"], metadata["lmzip.name"]
+            tokenizer_json, selftest = metadata["lmzip.tokenizer"], metadata["lmzip.selftest"]
+            notes = json.loads(metadata.get("lmzip.notes", "{}"))
+        except (KeyError, ValueError):
+            raise CorruptError(f"{path.name}: not an lmzip pack") from None
+        if numerics != NUMERICS_VERSION:
+            raise VersionError(
+                f"{path.name}: made for arithmetic {numerics}, this program has {NUMERICS_VERSION}"
+            )
+        config = ModelConfig.from_json(config_text)
+        for key, (dtype, shape) in expected_tensors(config).items():
+            tensor = tensors.get(key)
+            if tensor is None or tensor.dtype != dtype or tensor.shape != shape:
+                raise CorruptError(f"{path.name}: tensor {key} is missing or has a wrong shape")
+        if "tokens.bytes" not in tensors or tensors["tokens.bytes"].dtype != np.uint8:
+            raise CorruptError(f"{path.name}: tensor tokens.bytes is missing")
+        if verify and pack_identity(config, tensors) != identity:
+            raise CorruptError(f"{path.name}: the weights do not match the pack's identity")
+        return cls(config, tensors, identity, name, tokenizer_json, notes, selftest, path)
+
+    def size_bytes(self) -> int:
+        """Bytes of all tensors together."""
+        return sum(t.nbytes for t in self.tensors.values())

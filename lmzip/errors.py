@@ -1,0 +1,86 @@
+"""The errors lmzip raises, all under one root.
+
+    LmzipError
+    ├── UsageError            an argument or a combination of arguments makes no sense
+    ├── FormatError           the bytes are not a valid archive
+    │   ├── TruncatedError    the archive ends too early
+    │   ├── CorruptError      a checksum or a value inside the archive is wrong
+    │   └── VersionError      written by a newer format or arithmetic than this program knows
+    ├── MemoryLimitError      decoding would need more memory than allowed
+    ├── ModelError            something about a model
+    │   ├── ModelNotFoundError   not installed, and not to be fetched
+    │   ├── ModelMismatchError   the installed model is not the one the archive names
+    │   ├── ModelFetchError      a download failed or its hash is wrong
+    │   └── UnsupportedModelError   a checkpoint this program cannot convert or run
+    └── EngineError           an engine is unavailable or failed its self-test
+
+This module imports nothing.
+"""
+
+__all__ = [
+    "CorruptError",
+    "EngineError",
+    "FormatError",
+    "LmzipError",
+    "MemoryLimitError",
+    "ModelError",
+    "ModelFetchError",
+    "ModelMismatchError",
+    "ModelNotFoundError",
+    "TruncatedError",
+    "UnsupportedModelError",
+    "UsageError",
+    "VersionError",
+]
+
+
+class LmzipError(Exception):
+    """The root of every error that lmzip raises on purpose."""
+
+
+class UsageError(LmzipError):
+    """An argument, or a combination of arguments, makes no sense."""
+
+
+class FormatError(LmzipError):
+    """The bytes are not a valid lmzip archive."""
+
+
+class TruncatedError(FormatError):
+    """The archive ends before its end mark."""
+
+
+class CorruptError(FormatError):
+    """A checksum, a length or a value inside the archive is wrong."""
+
+
+class VersionError(FormatError):
+    """The archive needs a newer format or arithmetic than this program knows."""
+
+
+class MemoryLimitError(LmzipError):
+    """Decoding would take more memory than the limit allows."""
+
+
+class ModelError(LmzipError):
+    """Something is wrong with a model."""
+
+
+class ModelNotFoundError(ModelError):
+    """The model is not installed and was not (or could not be) fetched."""
+
+
+class ModelMismatchError(ModelError):
+    """The model at hand is not the one whose identity the archive carries."""
+
+
+class ModelFetchError(ModelError):
+    """A model's source could not be downloaded, or its hash is not the pinned one."""
+
+
+class UnsupportedModelError(ModelError):
+    """The checkpoint is of a kind that cannot be converted or run exactly."""
+
+
+class EngineError(LmzipError):
+    """An inference engine is unavailable, or gave a wrong answer to its self-test."""

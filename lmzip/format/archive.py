@@ -1,0 +1,253 @@
+"""Headers, blocks and trailer of an archive, packed and unpacked as FORMAT.md says."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import zlib
+
+from ..errors import CorruptError, FormatError, VersionError
+from .fields import ByteSource, Reader, pack_varint
+
+__all__ = [
+    "END_MAGIC",
+    "FORMAT_VERSION",
+    "MAGIC",
+    "MAX_BLOCK_BYTES",
+    "MAX_STREAM_TOKENS",
+    "MAX_WINDOW",
+    "Block",
+    "BlockKind",
+    "Header",
+    "ModelReference",
+    "Trailer",
+    "content_crc",
+    "read_block_or_trailer",
+    "read_header",
+]
+
+MAGIC = b"\x89LMZ"
+END_MAGIC = b"ZML\x89"
+FORMAT_VERSION = 1
+
+MAX_BLOCK_BYTES = 1 << 24
+MAX_WINDOW = 1 << 20
+MAX_SINKS = 1 << 10
+MAX_STREAM_TOKENS = 1 << 24
+_MAX_SIZE = 1 << 62
+_MAX_BLOCKS = 1 << 40
+_MAX_BLOCK_TOTAL = MAX_BLOCK_BYTES + 64
+
+_FLAG_MODEL, _FLAG_SIZE = 1, 2
+
+
+class BlockKind(enum.IntEnum):
+    """How a block's payload holds its bytes; 0 marks the trailer."""
+
+    STORED = 1
+    ZSTD = 2
+    LM = 3
+
+
+_TRAILER_KIND = 0
+
+
+def content_crc(data: bytes) -> int:
+    """CRC-32 (the one of zlib) of a block's decoded bytes."""
+    return zlib.crc32(data)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelReference:
+    """The model that an archive's language-model blocks need, and how it was run."""
+
+    identity: bytes
+    """The first 16 bytes of the pack's identity."""
+    tokenizer: bytes
+    """The first 8 bytes of the token table's identity."""
+    name: str
+    """What people call it; decoding goes by the identity."""
+    numerics: int
+    window: int
+    sinks: int
+    stream_tokens: int
+
+    IDENTITY_BYTES = 16
+    TOKENIZER_BYTES = 8
+
+    def pack(self) -> bytes:
+        name = self.name.encode()[:255]
+        return b"".join(
+            (
+                pack_varint(self.numerics),
+                self.identity[: self.IDENTITY_BYTES],
+                self.tokenizer[: self.TOKENIZER_BYTES],
+                bytes([len(name)]),
+                name,
+                pack_varint(self.window),
+                pack_varint(self.sinks),
+                pack_varint(self.stream_tokens),
+            )
+        )
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> ModelReference:
+        numerics = reader.varint(1 << 30, "arithmetic version")
+        identity = reader.bytes(cls.IDENTITY_BYTES)
+        tokenizer = reader.bytes(cls.TOKENIZER_BYTES)
+        name = reader.bytes(reader.integer(1)).decode("utf-8", "replace")
+        window = reader.varint(MAX_WINDOW, "window")
+        sinks = reader.varint(MAX_SINKS, "sinks")
+        stream_tokens = reader.varint(MAX_STREAM_TOKENS, "stream length")
+        return cls(identity, tokenizer, name, numerics, window, sinks, stream_tokens)
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What stands before the blocks."""
+
+    model: ModelReference | None = None
+    size_bytes: int | None = None
+
+    def pack(self) -> bytes:
+        flags = _FLAG_MODEL * (self.model is not None) | _FLAG_SIZE * (self.size_bytes is not None)
+        data = MAGIC + bytes([FORMAT_VERSION, flags])
+        if self.size_bytes is not None:
+            data += pack_varint(self.size_bytes)
+        if self.model is not None:
+            data += self.model.pack()
+        return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One block: it decodes without any other."""
+
+    kind: BlockKind
+    content_bytes: int
+    content_crc: int
+    payload: bytes
+    tokens: int = 0
+    """Tokens in an LM block; 0 otherwise."""
+
+    def pack(self) -> bytes:
+        data = bytes([self.kind]) + pack_varint(self.content_bytes)
+        data += pack_varint(len(self.payload))
+        if self.kind == BlockKind.LM:
+            data += pack_varint(self.tokens)
+        data += self.content_crc.to_bytes(4, "little")
+        crc = zlib.crc32(self.payload, zlib.crc32(data))
+        return data + crc.to_bytes(4, "little") + self.payload
+
+
+@dataclasses.dataclass(frozen=True)
+class Trailer:
+    """The index and the checksum of the whole contents, behind the blocks."""
+
+    header_bytes: int
+    blocks: tuple[tuple[int, int], ...]
+    """(decoded bytes, bytes in the archive) of every block."""
+    content_hash: bytes
+    """BLAKE2b of all decoded bytes, 8 bytes long."""
+
+    HASH_BYTES = 8
+    TAIL_BYTES = 8
+
+    @property
+    def content_bytes(self) -> int:
+        return sum(content for content, _ in self.blocks)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of the whole archive that this trailer ends."""
+        return self.header_bytes + sum(total for _, total in self.blocks) + len(self.pack())
+
+    def pack(self) -> bytes:
+        data = bytes([_TRAILER_KIND]) + pack_varint(self.header_bytes)
+        data += pack_varint(len(self.blocks))
+        for content, total in self.blocks:
+            data += pack_varint(content) + pack_varint(total)
+        data += self.content_hash
+        data += zlib.crc32(data).to_bytes(4, "little")
+        return data + len(data).to_bytes(4, "little") + END_MAGIC
+
+    @classmethod
+    def unpack(cls, reader: Reader) -> Trailer:
+        """The trailer behind its kind byte, which `reader` has taken already."""
+        header_bytes = reader.varint(1 << 16, "header length")
+        count = reader.varint(_MAX_BLOCKS, "number of blocks")
+        blocks = []
+        for _ in range(count):
+            content = reader.varint(MAX_BLOCK_BYTES, "block length")
+            blocks.append((content, reader.varint(_MAX_BLOCK_TOTAL, "block length")))
+        content_hash = reader.bytes(cls.HASH_BYTES)
+        _check_crc(reader, "the index")
+        length = len(reader.taken)
+        if reader.integer(4) != length or reader.bytes(4) != END_MAGIC:
+            raise CorruptError("the end mark is damaged")
+        return cls(header_bytes, tuple(blocks), content_hash)
+
+
+def _check_crc(reader: Reader, what: str) -> None:
+    expected = zlib.crc32(reader.taken)
+    if reader.integer(4) != expected:
+        raise CorruptError(f"{what} is damaged (checksum mismatch)")
+
+
+def read_header(source: ByteSource) -> tuple[Header, int] | None:
+    """The header at the source's position and its length, or None if the source is at its end.
+
+    Raises FormatError if it is no archive, VersionError for a newer one, CorruptError if damaged.
+    """
+    first = source.read(1)
+    if not first:
+        return None
+    reader = Reader(source, first)
+    if first != MAGIC[:1] or reader.bytes(len(MAGIC) - 1) != MAGIC[1:]:
+        raise FormatError("not an lmzip archive")
+    version, flags = reader.integer(1), reader.integer(1)
+    if version != FORMAT_VERSION:
+        raise VersionError(
+            f"the archive is of format version {version}; this program reads {FORMAT_VERSION}"
+        )
+    if flags & ~(_FLAG_MODEL | _FLAG_SIZE):
+        raise VersionError("the archive uses a feature that this program does not know")
+    size = reader.varint(_MAX_SIZE, "original size") if flags & _FLAG_SIZE else None
+    model = ModelReference.unpack(reader) if flags & _FLAG_MODEL else None
+    _check_crc(reader, "the header")
+    if model is not None and (model.window < 1 or model.stream_tokens < 1):
+        raise CorruptError("the header's window or stream length is zero")
+    return Header(model, size), len(reader.taken)
+
+
+def read_block_or_trailer(source: ByteSource) -> tuple[Block, int] | tuple[Trailer, int]:
+    """The next block or the trailer, and how many bytes it took; checksums are verified.
+
+    The block's decoded bytes are not: that is for whoever decodes it.
+    """
+    reader = Reader(source)
+    kind = reader.integer(1)
+    if kind == _TRAILER_KIND:
+        return Trailer.unpack(reader), len(reader.taken)
+    try:
+        block_kind = BlockKind(kind)
+    except ValueError:
+        raise CorruptError(f"block of unknown kind {kind}") from None
+    content_bytes = reader.varint(MAX_BLOCK_BYTES, "block length")
+    # A block is never longer than its contents: stored is always an alternative.
+    payload_bytes = reader.varint(content_bytes, "payload length")
+    tokens = 0
+    if block_kind == BlockKind.LM:
+        tokens = reader.varint(content_bytes, "number of tokens")
+    crc = reader.integer(4)
+    expected = zlib.crc32(reader.taken)
+    stored = reader.integer(4)
+    before = len(reader.taken)
+    payload = reader.bytes(payload_bytes)
+    if zlib.crc32(payload, expected) != stored:
+        raise CorruptError("a block is damaged (checksum mismatch)")
+    if content_bytes == 0 or (block_kind == BlockKind.LM and tokens == 0):
+        raise CorruptError("a block is empty")
+    if block_kind == BlockKind.STORED and payload_bytes != content_bytes:
+        raise CorruptError("a stored block has a wrong length")
+    return Block(block_kind, content_bytes, crc, payload, tokens), before + payload_bytes

@@ -1,0 +1,1 @@
+"""Known models, fetching, conversion into exact packs, and the packs on this machine."""

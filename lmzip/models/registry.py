@@ -1,0 +1,52 @@
+"""The models lmzip knows by name: where they come from and what they must hash to."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from importlib import resources
+
+from ..errors import ModelNotFoundError
+
+__all__ = ["KnownModel", "default_name", "known_model", "known_models"]
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownModel:
+    """One entry of registry.json."""
+
+    name: str
+    about: str
+    licence: str
+    download_bytes: int
+    pack_bytes: int
+    identity: str | None
+    """Hex identity its pack must have, None where no one has pinned it yet."""
+    source: dict[str, str]
+
+
+@functools.cache
+def _registry() -> tuple[str, tuple[KnownModel, ...]]:
+    text = resources.files(__package__).joinpath("registry.json").read_text("utf-8")
+    data = json.loads(text)
+    return data["default"], tuple(KnownModel(**entry) for entry in data["models"])
+
+
+def known_models() -> tuple[KnownModel, ...]:
+    """All entries, in the registry's order."""
+    return _registry()[1]
+
+
+def default_name() -> str:
+    """The model that compresses when none is named."""
+    return _registry()[0]
+
+
+def known_model(name: str) -> KnownModel:
+    """The entry of that name. Raises ModelNotFoundError."""
+    for model in known_models():
+        if model.name == name:
+            return model
+    names = ", ".join(model.name for model in known_models())
+    raise ModelNotFoundError(f"no model named {name!r} (known: {names})")

@@ -1,0 +1,102 @@
+"""Models for the codec: opened from the store, fetched if missing, checked before use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..codec import CodecModel
+from ..engine import Engine, Pack
+from ..engine.selftest import require_selftest
+from ..errors import EngineError, ModelNotFoundError
+from ..format import ModelReference
+from ..text import Tokenizer, Vocabulary
+from .registry import default_name, known_model, known_models
+from .store import ModelStore
+
+__all__ = ["StoreModels", "load_model"]
+
+Progress = Callable[[str, int, int], None]
+ENGINES = ("auto", "reference")
+
+
+def _engine(pack: Pack, engine: str, device: str, threads: int | None) -> Engine:
+    if engine not in ENGINES:
+        raise EngineError(f"no engine {engine!r} (there are: {', '.join(ENGINES)})")
+    from ..engine.reference import ReferenceEngine
+
+    return ReferenceEngine(pack, device=device, threads=threads)
+
+
+def load_model(
+    pack: Pack, *, engine: str = "auto", device: str = "cpu", threads: int | None = None
+) -> CodecModel:
+    """An open pack as a model ready to code with. Raises EngineError if its self-test fails."""
+    loaded = _engine(pack, engine, device, threads)
+    require_selftest(loaded, pack)
+    vocabulary = Vocabulary(pack.tensors["tokens.offsets"], pack.tensors["tokens.bytes"])
+    tokenizer = Tokenizer(vocabulary, pack.tokenizer_json)
+    return CodecModel(loaded, tokenizer, pack.identity, pack.name)
+
+
+class StoreModels:
+    """A ModelSource over the models installed on this machine; each is loaded once."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        store: ModelStore | None = None,
+        engine: str = "auto",
+        device: str = "cpu",
+        threads: int | None = None,
+        progress: Progress | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name or default_name()
+        self._store = store or ModelStore()
+        self._options = {"engine": engine, "device": device, "threads": threads}
+        self._progress = progress
+        self._notice = notice or (lambda message: None)
+        self._loaded: dict[bytes, CodecModel] = {}
+
+    def for_compression(self) -> CodecModel:
+        """The named model, pulled if it is known and missing."""
+        for model in self._loaded.values():
+            if model.name == self.name:
+                return model
+        if not self._store.path(self.name).is_file():
+            known_model(self.name)
+            self._pull(self.name)
+        return self._load(self._store.open(self.name))
+
+    def for_reference(self, reference: ModelReference) -> CodecModel:
+        """The model of that identity, whatever it is called here."""
+        for identity, model in self._loaded.items():
+            if identity.startswith(reference.identity):
+                return model
+        pack = self._store.find(reference.identity)
+        if pack is None:
+            pack = self._pull_reference(reference)
+        return self._load(pack)
+
+    def _pull_reference(self, reference: ModelReference) -> Pack:
+        wanted = reference.identity.hex()
+        for model in known_models():
+            if model.identity is not None and model.identity.startswith(wanted):
+                self._pull(model.name)
+                return self._store.open(model.name)
+        raise ModelNotFoundError(
+            f"the archive needs model {reference.name!r} (identity {wanted}), "
+            "which is not installed here"
+        )
+
+    def _pull(self, name: str) -> None:
+        if not self._store.offline:
+            size = known_model(name).download_bytes / 1e6
+            self._notice(f"fetching model {name} ({size:.0f} MB, once)")
+        self._store.pull(name, progress=self._progress)
+
+    def _load(self, pack: Pack) -> CodecModel:
+        model = load_model(pack, **self._options)  # type: ignore[arg-type]
+        self._loaded[pack.identity] = model
+        return model

@@ -1,0 +1,171 @@
+"""Packs on this machine: a folder of files, one a model, written atomically."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..engine.selftest import selftest_digest
+from ..engine.weights import Pack
+from ..errors import (
+    CorruptError,
+    LmzipError,
+    ModelFetchError,
+    ModelNotFoundError,
+    UsageError,
+)
+from .checkpoint import Checkpoint, read_folder
+from .convert import build_pack, write_pack
+from .fetch import fetch_checkpoint
+from .gguf_checkpoint import read_gguf
+from .registry import KnownModel, known_model, known_models
+
+__all__ = ["InstalledModel", "ModelStore", "default_home"]
+
+Progress = Callable[[str, int, int], None]
+
+_SUFFIX = ".lmzpack"
+
+
+def default_home() -> Path:
+    """The user's cache folder for lmzip."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("lmzip", appauthor=False))
+
+
+@dataclasses.dataclass(frozen=True)
+class InstalledModel:
+    """A pack in the store."""
+
+    name: str
+    path: Path
+    size_bytes: int
+
+
+def _nothing(what: str, done: int, total: int) -> None:
+    pass
+
+
+class ModelStore:
+    """The models under one folder. Two processes may use it at once: packs appear by renaming,
+    and a lock a name keeps two from making the same one."""
+
+    def __init__(self, home: Path | None = None, *, offline: bool = False) -> None:
+        self.folder = (home or default_home()) / "models"
+        self.offline = offline
+
+    def path(self, name: str) -> Path:
+        """Where the pack of that name is or would be."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise UsageError(f"{name!r} is no model name (letters, digits, '.', '_' and '-')")
+        return self.folder / f"{name}{_SUFFIX}"
+
+    def installed(self) -> list[InstalledModel]:
+        """All packs, by name."""
+        paths = sorted(self.folder.glob(f"*{_SUFFIX}")) if self.folder.is_dir() else []
+        return [
+            InstalledModel(p.name.removesuffix(_SUFFIX), p, p.stat().st_size)
+            for p in paths
+            if not p.name.startswith(".")
+        ]
+
+    def open(self, name: str, *, verify: bool = True) -> Pack:
+        """The installed pack of that name. Raises ModelNotFoundError or CorruptError."""
+        path = self.path(name)
+        if not path.is_file():
+            raise ModelNotFoundError(
+                f"model {name!r} is not installed; 'lmzip models list' shows what there is"
+            )
+        return Pack.open(path, verify=verify)
+
+    def find(self, identity: bytes) -> Pack | None:
+        """The installed pack whose identity starts with those bytes, or None."""
+        for model in self.installed():
+            try:
+                pack = Pack.open(model.path, verify=False)
+            except LmzipError:
+                continue
+            if pack.identity.startswith(identity):
+                return Pack.open(model.path)
+        return None
+
+    def pull(
+        self, name: str, *, force: bool = False, progress: Progress | None = None
+    ) -> Pack:
+        """Fetch and convert a known model; returns at once if it is there already.
+
+        Raises ModelNotFoundError (unknown, or offline), ModelFetchError.
+        """
+        model = known_model(name)
+        with self._lock(name):
+            if self.path(name).is_file() and not force:
+                return self.open(name)
+            if self.offline:
+                raise ModelNotFoundError(f"model {name!r} is not installed, and this is offline")
+            report = progress or _nothing
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".pull-") as folder:
+                checkpoint = fetch_checkpoint(model, Path(folder), report)
+                checkpoint.notes["licence"] = model.licence
+                checkpoint.notes["source"] = _source_note(model)
+                return self._convert(checkpoint, model, report)
+
+    def add(
+        self, source: Path, name: str, *, force: bool = False, progress: Progress | None = None
+    ) -> Pack:
+        """Convert a checkpoint (a GGUF file or a Hugging Face folder) into an installed pack."""
+        path = self.path(name)
+        if any(model.name == name for model in known_models()):
+            raise UsageError(f"{name!r} is a known model's name; choose another with --name")
+        with self._lock(name):
+            if path.exists() and not force:
+                raise UsageError(f"model {name!r} exists already (--force replaces it)")
+            if source.is_dir():
+                checkpoint = read_folder(source, name)
+            elif source.is_file():
+                checkpoint = read_gguf(source, name)
+            else:
+                raise ModelNotFoundError(f"{source}: no such file or folder")
+            return self._convert(checkpoint, None, progress or _nothing)
+
+    def remove(self, name: str) -> None:
+        """Delete an installed pack. Raises ModelNotFoundError."""
+        try:
+            self.path(name).unlink()
+        except FileNotFoundError:
+            raise ModelNotFoundError(f"model {name!r} is not installed") from None
+
+    def _convert(self, checkpoint: Checkpoint, known: KnownModel | None, report: Progress) -> Pack:
+        pack = build_pack(checkpoint, progress=report)
+        if known is not None and known.identity and pack.identity.hex() != known.identity:
+            raise ModelFetchError(
+                f"model {known.name!r} converts to {pack.identity.hex()[:16]}..., "
+                f"expected {known.identity[:16]}...; please report this"
+            )
+        from ..engine.reference import ReferenceEngine
+
+        answer = selftest_digest(ReferenceEngine(pack))
+        path = self.path(pack.name)
+        write_pack(dataclasses.replace(pack, selftest=answer), path)
+        return Pack.open(path, verify=False)
+
+    def _lock(self, name: str):  # type: ignore[no-untyped-def]
+        import filelock
+
+        path = self.path(name)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ModelFetchError(f"cannot write to {self.folder}: {error.strerror}") from None
+        if not os.access(self.folder, os.W_OK):
+            raise ModelFetchError(f"cannot write to {self.folder}")
+        return filelock.FileLock(path.with_name(f".{path.name}.lock"))
+
+
+def _source_note(model: KnownModel) -> str:
+    source = model.source
+    return source.get("requirement") or f"{source['repository']}@{source['revision']}"

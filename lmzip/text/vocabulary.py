@@ -1,0 +1,51 @@
+"""Tokens to bytes: a table, and concatenation. Decoding text needs nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptError
+
+__all__ = ["Vocabulary"]
+
+
+class Vocabulary:
+    """The bytes of every token. Tokens with no bytes never stand for text."""
+
+    def __init__(self, offsets: NDArray[np.uint32], data: NDArray[np.uint8]) -> None:
+        """`data[offsets[i]:offsets[i + 1]]` are token i's bytes; raises CorruptError."""
+        ends = np.asarray(offsets, np.int64)
+        if ends.ndim != 1 or len(ends) < 2 or ends[0] != 0 or ends[-1] != len(data):
+            raise CorruptError("the token table's offsets do not cover its bytes")
+        if (np.diff(ends) < 0).any():
+            raise CorruptError("the token table's offsets decrease")
+        raw = data.tobytes()
+        bounds = ends.tolist()
+        self.tokens: list[bytes] = [
+            raw[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        ]
+        self.byte_tokens: dict[int, int] = {}
+        for i, token in enumerate(self.tokens):
+            if len(token) == 1:
+                self.byte_tokens.setdefault(token[0], i)
+        if len(self.byte_tokens) < 256:
+            raise CorruptError("the token table does not cover all 256 bytes")
+        digest = hashlib.sha256(b"lmzip tokens 1\0")
+        digest.update(ends.astype("<u4").tobytes())
+        digest.update(raw)
+        self.identity = digest.digest()
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def detokenize(self, ids: NDArray[np.int64]) -> bytes:
+        """The bytes that these tokens stand for. Raises CorruptError for ids that text never yields."""
+        if len(ids) and (ids.min() < 0 or ids.max() >= len(self.tokens)):
+            raise CorruptError("a token lies outside the vocabulary")
+        parts = [self.tokens[i] for i in ids.tolist()]
+        if not all(parts):
+            raise CorruptError("a token that stands for no text was decoded")
+        return b"".join(parts)
