@@ -36,8 +36,8 @@ def coding_options(function: F) -> F:
     """How to cut and code when compressing."""
     return _apply(
         [
-            click.option("--window", type=int, metavar="TOKENS", default=1024, show_default=True,
-                         help="Tokens the model looks back."),
+            click.option("--window", type=int, metavar="TOKENS",
+                         help="Tokens the model looks back.  [default: 1024]"),
             click.option("--stream-length", type=int, metavar="TOKENS", default=4096,
                          show_default=True, help="Longer: smaller files, less parallel decoding."),
             click.option("--block-size", metavar="SIZE", callback=parse_size, default="256k",

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from ..coder import RangeEncoder
-from ..format import Block, BlockKind, Header, Trailer, content_crc
+from ..format import Block, BlockKind, Header, ModelReference, Trailer, content_crc
 from ..format.fields import ByteSource
 from .classical import best_classical, looks_incompressible
 from .lm import LmJob, code_jobs, encode_job
@@ -16,7 +16,6 @@ from .model import (
     ModelSource,
     cache_bytes,
     model_reference,
-    require_context,
     require_memory,
 )
 from .parameters import CodingParameters
@@ -96,11 +95,18 @@ class _BlockEncoder:
     def model(self) -> CodecModel:
         if self._model is None:
             self._model = self._models.for_compression()
-            require_context(self._model.engine.config, self.parameters.window)
         return self._model
 
-    def encode(self, contents: list[bytes]) -> list[Block]:
-        """Blocks for these contents, made in lockstep."""
+    @property
+    def reference(self) -> ModelReference:
+        """What the header says of the model; raises UsageError if the window does not suit it."""
+        return model_reference(self.model, self.parameters)
+
+    def encode(self, contents: list[bytes], *, alone: bool) -> list[Block]:
+        """Blocks for these contents, made in lockstep.
+
+        A block that is `alone` in its archive also pays for the model's place in the header.
+        """
         classical = [best_classical(data) for data in contents]
         jobs: dict[int, LmJob] = {}
         tokens: dict[int, int] = {}
@@ -110,8 +116,7 @@ class _BlockEncoder:
                 continue
             ids = self.model.tokenizer.tokenize(data)
             tokens[i] = len(ids)
-            reference = model_reference(self.model, self.parameters)
-            needed += cache_bytes(self.model.engine.config, reference, len(ids))
+            needed += cache_bytes(self.model.engine.config, self.reference, len(ids))
             jobs[i] = encode_job(
                 ids, self.parameters.stream_tokens, budget=len(classical[i].payload)
             )
@@ -122,12 +127,13 @@ class _BlockEncoder:
             code_jobs(
                 self.model.engine,
                 list(jobs.values()),
-                window=self.parameters.window,
-                sinks=self.parameters.sinks,
+                window=self.reference.window,
+                sinks=self.reference.sinks,
                 slice_rows=self._slice_rows,
                 progress=lambda done: self._progress(int(done * scale)),
             )
         blocks = []
+        extra_bytes = len(self.reference.pack()) if jobs and alone else 0
         for i, data in enumerate(contents):
             block = classical[i]
             if i in jobs and not jobs[i].abandoned:
@@ -136,9 +142,8 @@ class _BlockEncoder:
                 model_block = Block(
                     BlockKind.LM, len(data), content_crc(data), coder.finish(), tokens[i]
                 )
-                if len(model_block.payload) <= len(data) and len(model_block.pack()) < len(
-                    block.pack()
-                ):
+                packed_bytes = len(model_block.pack()) + extra_bytes
+                if len(model_block.payload) <= len(data) and packed_bytes < len(block.pack()):
                     block = model_block
             blocks.append(block)
         return blocks
@@ -184,11 +189,11 @@ def compress_stream(
 
     def flush(contents: list[bytes], single: bool) -> None:
         nonlocal header_bytes, estimate
-        blocks = encoder.encode(contents)
+        blocks = encoder.encode(contents, alone=single)
         if not header_bytes:
             # An archive of one block names a model only if it needs one.
             named = not single or any(block.kind == BlockKind.LM for block in blocks)
-            reference = model_reference(encoder.model, parameters) if named else None
+            reference = encoder.reference if named else None
             header_bytes = emit(Header(reference, size_bytes).pack())
         for data, block in zip(contents, blocks, strict=True):
             digest.update(data)

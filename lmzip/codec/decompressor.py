@@ -21,7 +21,7 @@ from ..format.fields import ByteSource
 from .classical import decode_classical
 from .compressor import DEFAULT_MEMORY_LIMIT
 from .lm import code_jobs, decode_job, decoded_tokens
-from .model import CodecModel, ModelSource, cache_bytes, require_context, require_memory
+from .model import CodecModel, ModelSource, cache_bytes, require_memory
 
 __all__ = ["BlockDecoder", "decompress_stream"]
 
@@ -71,7 +71,8 @@ class BlockDecoder:
                 )
             if tokenizer[: ModelReference.TOKENIZER_BYTES] != reference.tokenizer:
                 raise ModelMismatchError(f"model {reference.name!r} has another tokenizer")
-            require_context(model.engine.config, reference.window)
+            if reference.window > model.engine.config.context:
+                raise CorruptError("the header's window is longer than the model's context")
             self._model = model
         return self._model
 

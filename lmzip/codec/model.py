@@ -6,13 +6,13 @@ import dataclasses
 from typing import Protocol
 
 from ..engine import NUMERICS_VERSION, Engine, ModelConfig
-from ..errors import MemoryLimitError, UsageError
+from ..errors import MemoryLimitError
 from ..format import ModelReference
 from ..text import Tokenizer
 from .parameters import CodingParameters
 from .streams import stream_lengths
 
-__all__ = ["CodecModel", "ModelSource", "model_reference", "require_context", "require_memory"]
+__all__ = ["CodecModel", "ModelSource", "cache_bytes", "model_reference", "require_memory"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,18 +42,10 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
         tokenizer=model.tokenizer.vocabulary.identity[: ModelReference.TOKENIZER_BYTES],
         name=model.name,
         numerics=NUMERICS_VERSION,
-        window=parameters.window,
+        window=parameters.window_for(model.engine.config.context),
         sinks=parameters.sinks,
         stream_tokens=parameters.stream_tokens,
     )
-
-
-def require_context(config: ModelConfig, window: int) -> None:
-    """Raise UsageError if the window is longer than what the model was trained on."""
-    if window > config.context:
-        raise UsageError(
-            f"a window of {window} tokens is longer than the model's context of {config.context}"
-        )
 
 
 def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:

@@ -9,16 +9,19 @@ from ..format import MAX_BLOCK_BYTES, MAX_STREAM_TOKENS, MAX_WINDOW
 
 __all__ = ["CodingParameters"]
 
+_DEFAULT_WINDOW = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class CodingParameters:
     """Window and stream length in tokens, block length in bytes of text.
 
     A token sees the last `window` positions of its stream and the stream's first `sinks`. Longer
-    streams compress better; shorter ones give the decoder more to do in parallel.
+    streams compress better; shorter ones give the decoder more to do in parallel. Without a window,
+    it is 1,024 or the model's context, whichever is shorter.
     """
 
-    window: int = 1024
+    window: int | None = None
     stream_tokens: int = 4096
     sinks: int = 4
     block_bytes: int = 1 << 18
@@ -31,6 +34,17 @@ class CodingParameters:
             ("block_bytes", 1, MAX_BLOCK_BYTES),
         ):
             value = getattr(self, name)
+            if name == "window" and value is None:
+                continue
             if not low <= value <= high:
                 label = name.replace("_", " ")
                 raise UsageError(f"{label} must be between {low} and {high}, not {value}")
+
+    def window_for(self, context: int) -> int:
+        """The window for a model trained on `context` tokens. Raises UsageError if longer."""
+        window = min(_DEFAULT_WINDOW, context) if self.window is None else self.window
+        if window > context:
+            raise UsageError(
+                f"a window of {window} tokens is longer than the model's context of {context}"
+            )
+        return window

@@ -39,6 +39,10 @@ _F32_EXACT_COLUMNS = (1 << 24) // (INT8_MAX * INT8_MAX)
 """Columns of int8 products whose sum is below 2**24, hence exact in binary32 in any order: 1,040."""
 
 
+_CACHED_ROWS = 64
+"""Rows whose intermediate results stay in a processor's cache."""
+
+
 def exp2(y: Tensor) -> Tensor:
     """2**y in binary32 for |y| <= 125 (beyond, clamped). NUMERICS.md, section 3."""
     y = y.clamp(-EXP2_LIMIT, EXP2_LIMIT)
@@ -87,13 +91,19 @@ def hadamard(x: Tensor) -> Tensor:
     """
     rows, width = x.shape
     block = hadamard_block(width)
-    half = 1
-    while half < block:
-        pairs = x.view(rows, width // (2 * half), 2, half)
-        first, second = pairs[:, :, 0], pairs[:, :, 1]
-        x = torch.stack((first + second, first - second), dim=2).view(rows, width)
-        half *= 2
-    return x
+    out = torch.empty_like(x)
+    for start in range(0, rows, _CACHED_ROWS):
+        part = x[start : start + _CACHED_ROWS]
+        half = 1
+        while half < block:
+            pairs = part.view(len(part), width // (2 * half), 2, half)
+            part = torch.empty_like(part)
+            target = part.view(pairs.shape)
+            torch.add(pairs[:, :, 0], pairs[:, :, 1], out=target[:, :, 0])
+            torch.sub(pairs[:, :, 0], pairs[:, :, 1], out=target[:, :, 1])
+            half *= 2
+        out[start : start + _CACHED_ROWS] = part
+    return out
 
 
 def root_mean_square(x: Tensor, eps: float) -> Tensor:

@@ -271,7 +271,11 @@ class _AttentionPlan:
         at = cache.slot_position[None, : self.filled]
         now = positions[:, None]
         seen = (at <= now) & ((at > now - cache.window) | (at < cache.sinks))
-        self.hidden = None if bool(seen.all()) else ~seen
+        # What is added to the scores [G T, N]: 0 changes nothing, HIDDEN drowns everything.
+        self.hidden = None
+        if not bool(seen.all()):
+            hidden = torch.zeros(seen.shape, device=device).masked_fill_(~seen, HIDDEN)
+            self.hidden = hidden.repeat(self.group, 1)
         self.score_scale = float(np.float32(config.score_scale))
         # Large intermediates are cheaper when they stay in the processor's cache.
         tile = 1 << (18 if device.type == "cpu" else 28)
@@ -309,7 +313,7 @@ class _AttentionPlan:
             sinks = self.sinks
             scores[..., :sinks] = self._scores(far, keys[:, :, :sinks], key_steps[:, :, :sinks])
         if self.hidden is not None:
-            scores.masked_fill_(self.hidden.repeat(self.group, 1), HIDDEN)
+            scores.add_(self.hidden)
         # Rows are (group member, token), columns positions: [B, K, G T, N].
         top = scores.amax(dim=-1, keepdim=True)
         reach = (scores + exponent(value_steps)[:, :, None, :]).amax(dim=-1, keepdim=True)

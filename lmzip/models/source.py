@@ -58,16 +58,17 @@ class StoreModels:
         self._progress = progress
         self._notice = notice or (lambda message: None)
         self._loaded: dict[bytes, CodecModel] = {}
+        self._named: CodecModel | None = None
 
     def for_compression(self) -> CodecModel:
         """The named model, pulled if it is known and missing."""
-        for model in self._loaded.values():
-            if model.name == self.name:
-                return model
+        if self._named is not None:
+            return self._named
         if not self._store.path(self.name).is_file():
             known_model(self.name)
             self._pull(self.name)
-        return self._load(self._store.open(self.name))
+        self._named = self._load(self._store.open(self.name))
+        return self._named
 
     def for_reference(self, reference: ModelReference) -> CodecModel:
         """The model of that identity, whatever it is called here."""
@@ -97,6 +98,6 @@ class StoreModels:
         self._store.pull(name, progress=self._progress)
 
     def _load(self, pack: Pack) -> CodecModel:
-        model = load_model(pack, **self._options)  # type: ignore[arg-type]
-        self._loaded[pack.identity] = model
-        return model
+        if pack.identity not in self._loaded:
+            self._loaded[pack.identity] = load_model(pack, **self._options)  # type: ignore[arg-type]
+        return self._loaded[pack.identity]

@@ -1,0 +1,323 @@
+"""Whole archives with a small model: round trips, equal bytes, damage, streams."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import io
+import random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import lmzip
+from lmzip.codec import CodingParameters, compress_stream, decompress_stream
+from lmzip.codec.classical import best_classical, looks_incompressible
+from lmzip.codec.lm import code_jobs, decode_job, decoded_tokens, encode_job
+from lmzip.codec.streams import join_streams, split_streams, stream_lengths
+from lmzip.format import BlockKind
+from lmzip.models.source import load_model
+
+from .conftest import OneModel
+
+SMALL = CodingParameters(window=12, stream_tokens=20, sinks=2, block_bytes=300)
+TEXT = (
+    b"The quick brown fox jumps over the lazy dog, and the dog did not mind at all.\n"
+    b"Of all the things in the world, the other one is the better one of the two.\n"
+) * 5
+
+
+def lm_round_trip(model, data, stream_tokens, window=12, sinks=2, slice_rows=None):
+    """Code `data` as one LM payload and back, without the container."""
+    ids = model.tokenizer.tokenize(data)
+    job = encode_job(ids, stream_tokens)
+    code_jobs(model.engine, [job], window=window, sinks=sinks, slice_rows=slice_rows)
+    payload = job.coder.finish()
+    back = decode_job(payload, len(ids), stream_tokens)
+    code_jobs(model.engine, [back], window=window, sinks=sinks)
+    got = decoded_tokens(back, len(ids), stream_tokens)
+    np.testing.assert_array_equal(got, ids)
+    return payload
+
+
+@given(st.integers(1, 500), st.integers(1, 60))
+def test_streams_split_and_join(count, stream_tokens):
+    ids = np.arange(1, count + 1)
+    lengths = stream_lengths(count, stream_tokens)
+    assert lengths.sum() == count
+    assert lengths.max() <= stream_tokens
+    assert lengths.max() - lengths.min() <= 1
+    rows = split_streams(ids, stream_tokens)
+    np.testing.assert_array_equal(join_streams(rows, count, stream_tokens), ids)
+    assert rows[0, 0] == 1
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(min_size=1, max_size=120), st.integers(1, 40))
+def test_lm_round_trips_any_bytes(tiny_model, data, stream_tokens):
+    lm_round_trip(tiny_model, data, stream_tokens)
+
+
+def test_lm_payload_is_the_same_for_any_slicing(tiny_model):
+    expected = lm_round_trip(tiny_model, TEXT, 70)
+    for slice_rows in (1, 7, 64, 1 << 20):
+        assert lm_round_trip(tiny_model, TEXT, 70, slice_rows=slice_rows) == expected
+
+
+def test_lm_jobs_in_company_give_the_same_bytes(tiny_model):
+    datas = [TEXT[:n] for n in (1, 40, 333, 700)]
+    ids = [tiny_model.tokenizer.tokenize(data) for data in datas]
+    alone = [lm_round_trip(tiny_model, data, 25) for data in datas]
+    jobs = [encode_job(i, 25) for i in ids]
+    code_jobs(tiny_model.engine, jobs, window=12, sinks=2)
+    assert [job.coder.finish() for job in jobs] == alone
+    back = [decode_job(p, len(i), 25) for p, i in zip(alone, ids, strict=True)]
+    code_jobs(tiny_model.engine, back, window=12, sinks=2)
+    for job, i in zip(back, ids, strict=True):
+        np.testing.assert_array_equal(decoded_tokens(job, len(i), 25), i)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=900), st.text(max_size=400).map(str.encode)))
+def test_archives_round_trip(tiny_models, data):
+    blob = lmzip.compress(data, model=tiny_models, parameters=SMALL)
+    assert lmzip.decompress(blob, model=tiny_models) == data
+    assert len(blob) <= len(data) * 1.001 + 64 + 20 * (len(data) // SMALL.block_bytes)
+
+
+@pytest.mark.parametrize("size", [0, 1, 299, 300, 301, 600, 2000])
+def test_block_edges(tiny_models, size):
+    for data in (TEXT * 3, "é中👍".encode() * 300, bytes(range(256)) * 8):
+        part = data[:size]
+        blob = lmzip.compress(part, model=tiny_models, parameters=SMALL)
+        assert lmzip.decompress(blob, model=tiny_models) == part
+
+
+def compressed(data, models, **options):
+    out = io.BytesIO()
+    compress_stream(io.BytesIO(data), out.write, models, SMALL, **options)
+    return out.getvalue()
+
+
+def test_block_concurrency_and_slicing_change_no_byte(tiny_models):
+    expected = compressed(TEXT, tiny_models)
+    for blocks in (1, 2, 3, 100):
+        for rows in (1, 33, 4096):
+            got = compressed(TEXT, tiny_models, blocks_in_flight=blocks, slice_rows=rows)
+            assert got == expected
+        out = io.BytesIO()
+        decompress_stream(io.BytesIO(expected), out.write, tiny_models, blocks_in_flight=blocks)
+        assert out.getvalue() == TEXT
+
+
+def test_thread_count_changes_no_byte(tiny_pack):
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        blobs = {
+            compressed(TEXT, OneModel(load_model(tiny_pack, threads=n))) for n in (1, 2, 4)
+        }
+    finally:
+        torch.set_num_threads(before)
+    assert len(blobs) == 1
+
+
+def test_short_reads_change_no_byte(tiny_models):
+    class Dribble(io.BytesIO):
+        def read(self, size=-1):
+            return super().read(min(size, 7))
+
+    out = io.BytesIO()
+    compress_stream(Dribble(TEXT), out.write, tiny_models, SMALL)
+    assert out.getvalue() == compressed(TEXT, tiny_models)
+    back = io.BytesIO()
+    decompress_stream(Dribble(out.getvalue()), back.write, tiny_models)
+    assert back.getvalue() == TEXT
+
+
+def test_concatenated_archives(tiny_models):
+    parts = [b"", TEXT[:200], bytes(100), TEXT]
+    blob = b"".join(lmzip.compress(p, model=tiny_models, parameters=SMALL) for p in parts)
+    assert lmzip.decompress(blob, model=tiny_models) == b"".join(parts)
+
+
+def test_every_bit_flip_is_an_error(tiny_models):
+    blob = lmzip.compress(TEXT[:150], model=tiny_models, parameters=SMALL)
+    for position in range(8 * len(blob)):
+        damaged = bytearray(blob)
+        damaged[position // 8] ^= 1 << (position % 8)
+        with pytest.raises(lmzip.LmzipError):
+            lmzip.decompress(bytes(damaged), model=tiny_models)
+
+
+def test_every_truncation_is_an_error(tiny_models):
+    blob = lmzip.compress(TEXT[:700], model=tiny_models, parameters=SMALL)
+    for length in range(len(blob)):
+        with pytest.raises(lmzip.LmzipError):
+            lmzip.decompress(blob[:length], model=tiny_models)
+
+
+def test_bytes_behind_the_end_are_an_error(tiny_models):
+    blob = lmzip.compress(TEXT[:100], model=tiny_models, parameters=SMALL)
+    with pytest.raises(lmzip.FormatError):
+        lmzip.decompress(blob + b"\0", model=tiny_models)
+
+
+def test_random_bytes_do_not_grow_and_do_not_run_the_model():
+    class NoModel:
+        def for_compression(self):
+            raise AssertionError("the model was asked for")
+
+        for_reference = for_compression
+
+    for size in (1 << 16, 1 << 18):
+        data = random.Random(size).randbytes(size)
+        blob = lmzip.compress(data, model=NoModel())
+        assert len(blob) <= size * 1.001 + 64
+        assert lmzip.decompress(blob, model=NoModel()) == data
+
+
+def test_small_incompressible_input_stays_within_64_bytes(tiny_models):
+    for size in (0, 1, 2, 10, 100, 1000):
+        data = random.Random(size).randbytes(size)
+        blob = lmzip.compress(data, model=tiny_models)
+        assert len(blob) <= size * 1.001 + 64
+
+
+def test_what_looks_incompressible():
+    rng = random.Random(1)
+    for data, expected in (
+        (rng.randbytes(5000), True),
+        (rng.randbytes(1100), True),
+        (rng.randbytes(500), False),
+        (base64.b64encode(rng.randbytes(9000)), False),
+        (TEXT, False),
+    ):
+        assert looks_incompressible(data, best_classical(data)) == expected
+
+
+def test_wrong_model_is_refused(tiny_models, tiny_pack):
+    blob = lm_archive(tiny_models)
+    config = dataclasses.replace(tiny_pack.config, norm_eps=1e-4)
+    other = dataclasses.replace(tiny_pack, config=config, identity=bytes(32), selftest="")
+    with pytest.raises(lmzip.ModelMismatchError, match="golden-tiny"):
+        lmzip.decompress(blob, model=OneModel(load_model(other)))
+
+
+def lm_archive(tiny_models, data=TEXT):
+    """An archive of one LM block, whatever the model is worth, made from the public parts."""
+    from lmzip.codec.model import model_reference
+    from lmzip.format import Block, Header, Trailer, content_crc
+
+    model = tiny_models.model
+    ids = model.tokenizer.tokenize(data)
+    job = encode_job(ids, SMALL.stream_tokens)
+    code_jobs(model.engine, [job], window=SMALL.window, sinks=SMALL.sinks)
+    payload = job.coder.finish()
+    if len(payload) > len(data):
+        pytest.fail("the tiny model expands this text")
+    block = Block(BlockKind.LM, len(data), content_crc(data), payload, len(ids)).pack()
+    header = Header(model_reference(model, SMALL), len(data)).pack()
+    digest = hashlib.blake2b(data, digest_size=8).digest()
+    return header + block + Trailer(len(header), ((len(data), len(block)),), digest).pack()
+
+
+def test_lm_archives_decode_and_every_flip_is_an_error(tiny_models):
+    data = TEXT[:100]
+    blob = lm_archive(tiny_models, data)
+    assert lmzip.decompress(blob, model=tiny_models) == data
+    for position in range(8 * len(blob)):
+        damaged = bytearray(blob)
+        damaged[position // 8] ^= 1 << (position % 8)
+        with pytest.raises(lmzip.LmzipError):
+            lmzip.decompress(bytes(damaged), model=tiny_models)
+
+
+def test_forged_blocks_never_decode_to_something_else(tiny_models):
+    """Right checksums on wrong payloads: the contents' checksum still catches them."""
+    from lmzip.format import Block, Trailer, read_block_or_trailer, read_header
+
+    blob = lm_archive(tiny_models)
+    source = io.BytesIO(blob)
+    header, header_bytes = read_header(source)
+    block, _ = read_block_or_trailer(source)
+    rng = random.Random(0)
+    for change in range(12):
+        payload = bytearray(block.payload)
+        payload[rng.randrange(len(payload))] ^= 1 << rng.randrange(8)
+        forged = dataclasses.replace(block, payload=bytes(payload))
+        if change == 0:
+            forged = dataclasses.replace(block, tokens=block.tokens - 3)
+        if change == 1:
+            forged = dataclasses.replace(block, tokens=block.tokens + 3)
+        assert isinstance(forged, Block)
+        packed = forged.pack()
+        trailer = Trailer(header_bytes, ((block.content_bytes, len(packed)),), bytes(8))
+        with pytest.raises(lmzip.LmzipError):
+            lmzip.decompress(header.pack() + packed + trailer.pack(), model=tiny_models)
+
+
+def test_memory_limit(tiny_models):
+    blob = lm_archive(tiny_models)
+    with pytest.raises(lmzip.MemoryLimitError, match="limit"):
+        lmzip.decompress(blob, model=tiny_models, memory_limit=1000)
+    with pytest.raises(lmzip.MemoryLimitError):
+        lmzip.compress(TEXT, model=tiny_models, parameters=SMALL, memory_limit=1000)
+
+
+def test_window_beyond_the_context_is_refused(tiny_models):
+    with pytest.raises(lmzip.UsageError, match="context"):
+        lmzip.compress(TEXT, model=tiny_models, parameters=CodingParameters(window=513))
+
+
+@pytest.mark.parametrize("field", ["window", "stream_tokens", "block_bytes"])
+def test_senseless_parameters_are_refused(field):
+    for value in (0, -1, 1 << 40):
+        with pytest.raises(lmzip.UsageError, match=field.replace("_", " ")):
+            CodingParameters(**{field: value})
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_into_the_decoder(tiny_models, data, with_magic):
+    if with_magic:
+        data = b"\x89LMZ\x01" + data
+    try:
+        lmzip.decompress(data, model=tiny_models)
+    except lmzip.LmzipError:
+        pass
+
+
+def test_fifty_megabytes_of_noise_in_bounded_memory(tiny_models):
+    """A generator as input, a counter as output: nothing may pile up in between."""
+    import resource
+
+    size, piece = 50 << 20, 1 << 18
+    rng = random.Random(3)
+
+    class Noise:
+        left = size
+
+        def read(self, count):
+            count = min(count, self.left, piece)
+            self.left -= count
+            return rng.randbytes(count)
+
+    sink = bytearray()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    written = 0
+
+    def count(data):
+        nonlocal written
+        written += len(data)
+        sink[:] = data
+
+    summary = compress_stream(Noise(), count, tiny_models)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert summary.content_bytes == size
+    assert written == summary.archive_bytes <= size * 1.001 + 64
+    assert grown < 40 << 10, f"{grown} KiB more memory"

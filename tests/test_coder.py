@@ -1,0 +1,101 @@
+"""constriction's coder against the pure-Python definition of the bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmzip.coder import RangeDecoder, RangeEncoder
+from lmzip.coder.oracle import OracleDecoder, OracleEncoder
+from lmzip.engine.arithmetic import frequencies
+from lmzip.errors import CorruptError
+
+
+def random_case(seed, count, letters, sharp):
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(0, 1 << 22, (count, letters)).astype(np.int64)
+    weights[rng.random(weights.shape) < 0.5] = 0
+    if sharp:  # one letter takes nearly everything: carries and near-empty ranges
+        weights[:, 0] = 1 << 22
+        weights[:, 1:] = 0
+    freqs = frequencies(weights.astype(np.int32))
+    if sharp:
+        symbols = np.where(rng.random(count) < 0.97, 0, rng.integers(0, letters, count))
+    else:
+        symbols = rng.integers(0, letters, count)
+    return freqs, symbols.astype(np.int64)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(0, 2**32), st.integers(0, 400), st.sampled_from([2, 3, 37, 193, 256]), st.booleans()
+)
+def test_equal_bytes_and_cross_decoding(seed, count, letters, sharp):
+    freqs, symbols = random_case(seed, count, letters, sharp)
+    fast, oracle = RangeEncoder(), OracleEncoder()
+    split = count // 3
+    fast.code(freqs[:split], symbols[:split])
+    fast.code(freqs[split:], symbols[split:])
+    for row, symbol in zip(freqs.tolist(), symbols.tolist(), strict=True):
+        oracle.encode(symbol, row)
+    payload = fast.finish()
+    assert payload == oracle.finish()
+    decoder = RangeDecoder(payload)
+    got = np.concatenate([decoder.code(freqs[:split]), decoder.code(freqs[split:])])
+    np.testing.assert_array_equal(got, symbols)
+    reader = OracleDecoder(payload)
+    assert [reader.decode(row) for row in freqs.tolist()] == symbols.tolist()
+
+
+@pytest.mark.parametrize("letters", [2, 193, 256])
+def test_every_frequency_is_used_exactly(letters):
+    """Each letter costs exactly what its integer frequency says: the coder's range proves it."""
+    freqs, _ = random_case(letters, 1, letters, sharp=False)
+    for letter in range(letters):
+        encoder, oracle = RangeEncoder(), OracleEncoder()
+        rows = np.repeat(freqs, 4, axis=0)
+        encoder.code(rows, np.full(4, letter, np.int64))
+        for _ in range(4):
+            oracle.encode(letter, freqs[0].tolist())
+        assert encoder.finish() == oracle.finish()
+
+
+def test_size_is_close_to_the_information():
+    freqs, symbols = random_case(1, 5000, 193, sharp=False)
+    encoder = RangeEncoder()
+    encoder.code(freqs, symbols)
+    ideal_bits = -np.log2(freqs[np.arange(5000), symbols] / 2**24).sum()
+    assert 8 * len(encoder.finish()) <= ideal_bits + 40
+
+
+def test_pinned_bytes():
+    """Any change here is a change of format."""
+    freqs, symbols = random_case(7, 40, 5, sharp=False)
+    encoder = RangeEncoder()
+    encoder.code(freqs, symbols)
+    assert encoder.finish().hex() == PINNED
+
+
+def test_one_letter_costs_nothing():
+    encoder = RangeEncoder()
+    encoder.code(np.full((9, 1), 1 << 24, np.int32), np.zeros(9, np.int64))
+    assert encoder.finish() == b""
+    assert RangeDecoder(b"").code(np.full((9, 1), 1 << 24, np.int32)).tolist() == [0] * 9
+
+
+def test_garbage_decodes_to_symbols_or_a_clear_error():
+    freqs, _ = random_case(3, 50, 37, sharp=True)
+    for payload in (b"", b"\xff" * 3, b"\xff" * 64, bytes(range(64))):
+        try:
+            symbols = RangeDecoder(payload).code(freqs)
+        except CorruptError:
+            continue
+        assert ((symbols >= 0) & (symbols < 37)).all()
+
+
+PINNED = (
+    "785db61b5aaed1db3cc99c36691de4f9a3aa7098c99401f078b68f830065d7ff"
+    "dc4a8a4e58ebbf39baccdc00165df25e"
+)

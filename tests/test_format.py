@@ -1,0 +1,142 @@
+"""Headers, blocks and trailers: what is written is read, and nothing else is."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmzip.errors import CorruptError, FormatError, LmzipError, TruncatedError, VersionError
+from lmzip.format import (
+    Block,
+    BlockKind,
+    Header,
+    ModelReference,
+    Trailer,
+    content_crc,
+    read_block_or_trailer,
+    read_header,
+)
+from lmzip.format.fields import Reader, pack_varint
+
+REFERENCE = ModelReference(bytes(range(16)), bytes(8), "modèle", 1, 1024, 4, 4096)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_varint_round_trips(value):
+    reader = Reader(io.BytesIO(pack_varint(value)))
+    assert reader.varint(2**63, "x") == value
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(b"\x80", TruncatedError), (b"\x80\x00", CorruptError), (b"\xff" * 10, CorruptError)],
+)
+def test_bad_varints(data, error):
+    with pytest.raises(error):
+        Reader(io.BytesIO(data)).varint(2**63, "x")
+
+
+@pytest.mark.parametrize("model", [None, REFERENCE])
+@pytest.mark.parametrize("size", [None, 0, 12345678901])
+def test_header_round_trips(model, size):
+    header = Header(model, size)
+    packed = header.pack()
+    assert read_header(io.BytesIO(packed + b"rest")) == (header, len(packed))
+
+
+def test_pinned_header():
+    assert Header(REFERENCE, 300).pack().hex() == (
+        "894c4d5a0103ac0201000102030405060708090a0b0c0d0e0f0000000000000000076d6f64c3a86c65"
+        "80080480206dc79eb6"
+    )
+
+
+BLOCKS = [
+    Block(BlockKind.STORED, 5, content_crc(b"hello"), b"hello"),
+    Block(BlockKind.ZSTD, 500, 1, b"x" * 20),
+    Block(BlockKind.LM, 500, 2, b"", 7),
+    Block(BlockKind.LM, 300_000, 3, b"y" * 1000, 70_000),
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_block_round_trips(block):
+    packed = block.pack()
+    assert read_block_or_trailer(io.BytesIO(packed)) == (block, len(packed))
+
+
+def test_trailer_round_trips():
+    for blocks in ((), ((1, 2),), ((1 << 18, 50_000),) * 300):
+        trailer = Trailer(40, blocks, b"12345678")
+        packed = trailer.pack()
+        assert read_block_or_trailer(io.BytesIO(packed)) == (trailer, len(packed))
+        assert trailer.frame_bytes == 40 + sum(b for _, b in blocks) + len(packed)
+
+
+@pytest.mark.parametrize("packed", [Header(REFERENCE, 300).pack(), Header().pack()])
+def test_every_flipped_header_bit_is_noticed(packed):
+    for position in range(8 * len(packed)):
+        damaged = bytearray(packed)
+        damaged[position // 8] ^= 1 << (position % 8)
+        with pytest.raises(FormatError):
+            read_header(io.BytesIO(bytes(damaged)))
+
+
+@pytest.mark.parametrize("item", [*BLOCKS[:3], Trailer(40, ((9, 9),), b"12345678")])
+def test_every_flipped_bit_and_every_truncation_is_noticed(item):
+    packed = item.pack()
+    for position in range(8 * len(packed)):
+        damaged = bytearray(packed)
+        damaged[position // 8] ^= 1 << (position % 8)
+        with pytest.raises(FormatError):
+            read_block_or_trailer(io.BytesIO(bytes(damaged)))
+    for length in range(len(packed)):
+        with pytest.raises(FormatError):
+            read_block_or_trailer(io.BytesIO(packed[:length]))
+
+
+def test_versions_from_the_future():
+    packed = bytearray(Header().pack())
+    packed[4] = 2
+    with pytest.raises(VersionError, match="version 2"):
+        read_header(io.BytesIO(bytes(packed)))
+    packed[4], packed[5] = 1, 0x40
+    with pytest.raises(VersionError, match="feature"):
+        read_header(io.BytesIO(bytes(packed)))
+
+
+def test_other_files_are_named_as_such():
+    for data in (b"\x1f\x8b\x08", b"plain text", b"\x89PNG\r\n"):
+        with pytest.raises(FormatError, match="not an lmzip archive"):
+            read_header(io.BytesIO(data))
+    assert read_header(io.BytesIO(b"")) is None
+
+
+def test_false_lengths_allocate_nothing():
+    class Endless:
+        def __init__(self, start):
+            self.start, self.served = io.BytesIO(start), 0
+
+        def read(self, size):
+            self.served += size
+            assert self.served < 40 << 20, "read far beyond any block"
+            return self.start.read(size) or bytes(size)
+
+    claim = bytes([BlockKind.STORED]) + pack_varint(1 << 40)
+    with pytest.raises(CorruptError, match="limit"):
+        read_block_or_trailer(Endless(claim))
+    claim = bytes([BlockKind.ZSTD]) + pack_varint(1 << 24) + pack_varint(1 << 24)
+    with pytest.raises(CorruptError, match="checksum"):
+        read_block_or_trailer(Endless(claim))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_at_all_give_an_answer_or_an_lmzip_error(data):
+    for read in (read_header, read_block_or_trailer):
+        try:
+            read(io.BytesIO(data))
+        except LmzipError:
+            pass

@@ -1,0 +1,46 @@
+"""Archives from the past decode, and today's compressor still writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+import lmzip
+from lmzip.codec import ArchiveIndex
+from lmzip.engine.reference import ReferenceEngine
+from lmzip.engine.selftest import selftest_digest
+
+from .conftest import GOLDEN
+from .golden.archives import CASES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_archives_decode(tiny_models, name):
+    content, _ = CASES[name]
+    blob = (GOLDEN / f"{name}.lmz").read_bytes()
+    assert lmzip.decompress(blob, model=tiny_models) == content
+
+
+@pytest.mark.parametrize("name", ["english", "sliding", "unicode", "empty", "one", "noise"])
+def test_golden_archives_are_still_written(tiny_models, name):
+    """Not a promise of the format (a better tokenizer may come), but a change must be noticed."""
+    content, parameters = CASES[name]
+    blob = (GOLDEN / f"{name}.lmz").read_bytes()
+    assert lmzip.compress(content, model=tiny_models, parameters=parameters) == blob
+
+
+def test_golden_archives_hold_what_they_are_for():
+    kinds = {}
+    for name in CASES:
+        with open(GOLDEN / f"{name}.lmz", "rb") as file:
+            kinds[name] = {k.name for k, n in ArchiveIndex(file).kinds().items() if n}
+    assert kinds["english"] == kinds["sliding"] == kinds["unicode"] == {"LM"}
+    assert kinds["noise"] == {"STORED"}
+    assert kinds["zstd"] == {"ZSTD"}
+    assert kinds["empty"] == set()
+
+
+def test_conformance_of_the_golden_model(tiny_pack):
+    """Integer frequencies, pinned: any engine on any machine gives exactly these."""
+    assert tiny_pack.identity.hex()[:32] == "9b4b7b58d060094d988bebd352b8d996"
+    assert selftest_digest(ReferenceEngine(tiny_pack)) == tiny_pack.selftest
+    assert tiny_pack.selftest == "d641d1a78ebef502aad90c913b622aff"
