@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lmzip.engine import arithmetic, exact
-from lmzip.engine import frequencies as dispatch
+from lmzip.engine.extension import extension
 
 torch = pytest.importorskip("torch")
 
@@ -101,7 +101,7 @@ def test_native_frequencies_on_many_rows():
 
 def test_the_native_extension_was_built():
     """`make` builds it: a silent fallback here would hide a broken set-up."""
-    assert dispatch.native_available()
+    assert extension is not None
 
 
 def test_native_frequencies_reject_other_shapes():
@@ -131,6 +131,33 @@ def test_hadamard_is_its_own_inverse_but_for_the_block():
     assert torch.allclose(back, x, atol=1e-5)
     for width, block in ((192, 64), (48, 16), (40, 8), (7, 1), (1536, 64)):
         assert arithmetic.hadamard_block(width) == block
+
+
+@pytest.mark.parametrize("width", [1, 7, 40, 64, 192, 576, 1536])
+def test_native_rotation_and_quantisation_equal_their_twins(width):
+    pytest.importorskip("lmzip._native")
+    generator = torch.Generator().manual_seed(width)
+    x = torch.randn(130, width, generator=generator) * 10 ** torch.randint(
+        -12, 12, (130, 1), generator=generator
+    ).float()
+    x[0] = 0
+    x[1] = 1e-38
+    # Values whose quotients fall on halves: rounding must be to even.
+    x[2] = (torch.arange(width) % 255 - 127) / 2
+    x[2, 0] = 127
+    assert torch.equal(exact.hadamard(x), exact.hadamard_in_torch(x))
+    for got, expected in zip(exact.quantize(x), exact.quantize_in_torch(x), strict=True):
+        assert torch.equal(got, expected)
+
+
+def test_native_kernels_check_shapes():
+    native = pytest.importorskip("lmzip._native")
+    x = np.zeros((2, 12), np.float32)
+    for block in (0, 3, 8):
+        with pytest.raises(ValueError, match="power of two"):
+            native.hadamard(x, block)
+    with pytest.raises(ValueError, match="rows"):
+        native.quantize(x, np.zeros((2, 11), np.int8), np.zeros(2, np.float32))
 
 
 def test_quantize_stays_in_range_and_never_divides_by_zero():

@@ -39,12 +39,19 @@ class _Lmzip(click.Group):
         return super().parse_args(ctx, args)
 
 
+class _Code(click.Command):
+    """The command behind plain `lmzip`."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("lmzip", "[OPTIONS] [FILE]...")
+
+
 @click.group(cls=_Lmzip, add_help_option=False)
 def lmzip() -> None:
     """Lossless text compression by language models."""
 
 
-@lmzip.command("code", hidden=True, epilog=_EPILOG)
+@lmzip.command("code", cls=_Code, hidden=True, epilog=_EPILOG)
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
 @click.option("-z", "--compress", "mode", flag_value="compress", default=True, help="Compress (the default).")
 @click.option("-d", "--decompress", "mode", flag_value="decompress", help="Decompress.")

@@ -6,25 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import arithmetic
+from .extension import extension
 
-try:
-    from .. import _native
-except ImportError:  # pragma: no cover - depends on how the package was built
-    _native = None  # type: ignore[assignment]
-
-__all__ = ["frequencies", "native_available"]
-
-
-def native_available() -> bool:
-    """Whether the C++ extension could be loaded."""
-    return _native is not None
+__all__ = ["frequencies"]
 
 
 def frequencies(weights: NDArray[np.int32]) -> NDArray[np.int32]:
     """Frequencies [..., n] of integer weights [..., n]; see `arithmetic.frequencies`."""
-    if _native is None:  # pragma: no cover - depends on how the package was built
+    if extension is None:  # pragma: no cover - depends on how the package was built
         return arithmetic.frequencies(weights)
     flat = np.ascontiguousarray(weights).reshape(-1, weights.shape[-1])
     out = np.empty_like(flat)
-    _native.frequencies(flat, out)
+    extension.frequencies(flat, out)
     return out.reshape(weights.shape)

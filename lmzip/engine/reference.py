@@ -228,18 +228,19 @@ class ReferenceEngine:
             stored[layer][:, :, plan.slots] = new[0].transpose(1, 2)
             steps[layer][:, :, plan.slots] = new[1].squeeze(-1).transpose(1, 2)
 
-        out = torch.empty(batch, count, heads, width, device=qkv.device)
-        for b in range(0, batch, plan.streams_at_once):
-            part = slice(b, b + plan.streams_at_once)
-            out[part] = plan.attend(
-                (near[0][part], near[1][part]),
-                None if far is None else (far[0][part], far[1][part]),
-                cache.keys[layer][part, :, : plan.filled],
-                cache.key_steps[layer][part, :, : plan.filled],
-                cache.values[layer][part, :, : plan.filled],
-                cache.value_steps[layer][part, :, : plan.filled],
-            )
-        return out.view(batch, count, heads * width)
+        # Every stream's every K/V head attends by itself: P = B K of them.
+        rows = plan.by_head(near, kv), None if far is None else plan.by_head(far, kv)
+        stored = [
+            x[layer].flatten(0, 1)[:, : plan.filled]
+            for x in (cache.keys, cache.key_steps, cache.values, cache.value_steps)
+        ]
+        out = torch.empty(batch * kv, config.group * count, width, device=qkv.device)
+        for p in range(0, batch * kv, plan.heads_at_once):
+            part = slice(p, p + plan.heads_at_once)
+            nearby, faraway = (r if r is None else (r[0][part], r[1][part]) for r in rows)
+            out[part] = plan.attend(nearby, faraway, *(x[part] for x in stored))
+        out = out.view(batch, kv, config.group, count, width).permute(0, 3, 1, 2, 4)
+        return out.reshape(batch, count, heads * width)
 
     @torch.inference_mode()
     def token_weights(self, q: Tensor, step: Tensor) -> Tensor:
@@ -279,7 +280,7 @@ class _AttentionPlan:
         self.score_scale = float(np.float32(config.score_scale))
         # Large intermediates are cheaper when they stay in the processor's cache.
         tile = 1 << (18 if device.type == "cpu" else 28)
-        self.streams_at_once = max(1, tile // (config.heads * count * self.filled))
+        self.heads_at_once = max(1, tile // (config.group * count * self.filled))
 
     @staticmethod
     def _angles(
@@ -296,6 +297,16 @@ class _AttentionPlan:
             torch.from_numpy(sine).to(engine.device),
         )
 
+    def by_head(self, queries: tuple[Tensor, Tensor], kv: int) -> tuple[Tensor, Tensor]:
+        """Queries [B, T, H, E] and steps as [P, G T, ...]: rows are (group member, token)."""
+
+        def rows(x: Tensor) -> Tensor:
+            batch, count, _, width = x.shape
+            x = x.view(batch, count, kv, self.group, width).permute(0, 2, 3, 1, 4)
+            return x.reshape(batch * kv, self.group * count, width)
+
+        return rows(queries[0]).to(torch.float32), rows(queries[1]) * self.score_scale
+
     def attend(
         self,
         near: tuple[Tensor, Tensor],
@@ -305,47 +316,32 @@ class _AttentionPlan:
         values: Tensor,
         value_steps: Tensor,
     ) -> Tensor:
-        """Outputs [B, T, H, E] of queries [B, T, H, E] over keys and values [B, K, N, E]."""
-        batch, count, heads, width = near[0].shape
-        kv = keys.shape[1]
+        """Outputs [P, G T, E] of query rows over keys and values [P, N, E]."""
         scores = self._scores(near, keys, key_steps)
         if far is not None:
             sinks = self.sinks
-            scores[..., :sinks] = self._scores(far, keys[:, :, :sinks], key_steps[:, :, :sinks])
+            scores[..., :sinks] = self._scores(far, keys[:, :sinks], key_steps[:, :sinks])
         if self.hidden is not None:
             scores.add_(self.hidden)
-        # Rows are (group member, token), columns positions: [B, K, G T, N].
         top = scores.amax(dim=-1, keepdim=True)
-        reach = (scores + exponent(value_steps)[:, :, None, :]).amax(dim=-1, keepdim=True)
+        reach = (scores + exponent(value_steps)[:, None, :]).amax(dim=-1, keepdim=True)
         shift = torch.ceil(reach - top)
         weight = exp2(scores.sub_(top))
         denominator = torch.round(weight * 2.0**DENOMINATOR_BITS)
         denominator = denominator.sum(dim=-1, keepdim=True, dtype=torch.float64)
-        weight.mul_(value_steps[:, :, None, :]).mul_(power_of_two(14 - shift))
+        weight.mul_(value_steps[:, None, :]).mul_(power_of_two(14 - shift))
         weight.round_().clamp_(max=16383.0)
         high = torch.floor(weight * (1.0 / PLANE))
-        planes = torch.cat((high, weight.sub_(high * PLANE)), dim=2)
-        total = torch.zeros(batch, kv, planes.shape[2], width, dtype=torch.float64, device=keys.device)
-        for n in range(0, keys.shape[2], _POSITIONS_EXACT):
+        planes = torch.cat((high, weight.sub_(high * PLANE)), dim=1)
+        total = torch.zeros(*planes.shape[:2], values.shape[2], dtype=torch.float64, device=keys.device)
+        for n in range(0, keys.shape[1], _POSITIONS_EXACT):
             part = slice(n, n + _POSITIONS_EXACT)
-            total += planes[..., part] @ values[:, :, part].to(torch.float32)
-        upper, lower = total.chunk(2, dim=2)
+            total += planes[..., part] @ values[:, part].to(torch.float32)
+        upper, lower = total.chunk(2, dim=1)
         numerator = (upper * PLANE + lower).to(torch.float32)
-        out = numerator * (power_of_two(shift + 6) / denominator.to(torch.float32))
-        return (
-            out.view(batch, kv, self.group, count, width)
-            .permute(0, 3, 1, 2, 4)
-            .reshape(batch, count, heads, width)
-        )
+        return numerator * (power_of_two(shift + 6) / denominator.to(torch.float32))
 
-    def _scores(self, queries: tuple[Tensor, Tensor], keys: Tensor, key_steps: Tensor) -> Tensor:
-        """Scores in units of one bit (base-2 logarithm), [B, K, G T, N]."""
-        batch, count, heads, width = queries[0].shape
-        kv = keys.shape[1]
-
-        def rows(x: Tensor) -> Tensor:  # [B, T, K G, E] -> [B, K, G T, E]
-            x = x.view(batch, count, kv, self.group, -1).permute(0, 2, 3, 1, 4)
-            return x.reshape(batch, kv, self.group * count, -1)
-
-        products = rows(queries[0]).to(torch.float32) @ keys.to(torch.float32).transpose(2, 3)
-        return products.mul_(key_steps[:, :, None, :]).mul_(rows(queries[1]) * self.score_scale)
+    def _scores(self, rows: tuple[Tensor, Tensor], keys: Tensor, key_steps: Tensor) -> Tensor:
+        """Scores in units of one bit (base-2 logarithm), [P, G T, N]."""
+        products = rows[0] @ keys.to(torch.float32).transpose(1, 2)
+        return products.mul_(key_steps[:, None, :]).mul_(rows[1])

@@ -1,0 +1,128 @@
+"""The layers of the package, read off its import statements; and what start-up must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lmzip
+
+ROOT = Path(lmzip.__file__).parent
+
+ALLOWED = {
+    "errors": set(),
+    "files": set(),
+    "engine": {"errors", "_native"},
+    "coder": {"errors", "_native"},
+    "text": {"errors"},
+    "format": {"errors"},
+    "codec": {"engine", "coder", "text", "format", "errors"},
+    "models": {"codec", "engine", "text", "format", "errors"},
+    "api": {"codec", "models", "errors", "files"},
+    "cli": {"api", "codec", "models", "errors", "files", "lmzip"},
+    "lmzip": {"api", "codec", "errors"},
+    "__main__": {"cli"},
+}
+
+HEAVY = {
+    "torch": {"engine"},
+    "transformers": {"models", "engine"},
+    "click": {"cli"},
+    "tqdm": {"cli"},
+    "constriction": {"coder"},
+    "tokenizers": {"text"},
+    "zstandard": {"codec"},
+    "gguf": {"models"},
+    "huggingface_hub": {"models"},
+}
+
+
+def layer_of(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    return "lmzip" if first == "__init__" else first
+
+
+def imported(path: Path):
+    """Layers and outside packages that a file imports."""
+    module = ("lmzip", *path.relative_to(ROOT).with_suffix("").parts)
+    package = module[:-1]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield from absolute(name.name.split("."), [])
+        elif isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            if node.level:
+                base = package[: len(package) - node.level + 1]
+                yield from absolute([*base, *(node.module or "").split(".")], names)
+            else:
+                yield from absolute((node.module or "").split("."), names)
+
+
+def absolute(parts, names):
+    parts = [part for part in parts if part]
+    if parts[0] != "lmzip":
+        yield "outside", parts[0]
+    elif len(parts) > 1:
+        yield "inside", parts[1]
+    else:
+        for name in names:
+            yield "inside", name if name in ALLOWED or name == "_native" else "lmzip"
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_layers(path):
+    layer = layer_of(path)
+    for kind, name in imported(path):
+        if kind == "inside" and name != layer:
+            assert name in ALLOWED[layer], f"{layer} must not import {name}"
+        if kind == "outside" and name in HEAVY:
+            assert layer in HEAVY[name], f"{name} belongs to {HEAVY[name]}"
+
+
+def test_no_file_is_too_long():
+    for path in FILES:
+        assert len(path.read_text("utf-8").splitlines()) <= 500, path
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import lmzip",
+        "import sys; sys.argv = ['lmzip', '--help']\n"
+        "from lmzip.cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass",
+    ],
+)
+def test_start_up_loads_nothing_heavy(code):
+    program = code + "\nimport sys; print('LOADED', *sorted(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stdout.splitlines()[-1].split())
+    assert not loaded & {"torch", "transformers", "numpy", "constriction", "tokenizers", "gguf"}
+
+
+def test_public_names():
+    assert sorted(lmzip.__all__) == lmzip.__all__
+    for name in lmzip.__all__:
+        assert getattr(lmzip, name) is not None
+    with pytest.raises(AttributeError):
+        lmzip.nonsense  # noqa: B018
+
+
+def test_the_error_tree_is_as_drawn():
+    from lmzip import errors
+
+    for name in errors.__all__:
+        error = getattr(errors, name)
+        assert issubclass(error, errors.LmzipError)
+        assert name in errors.__doc__
+    assert sorted(errors.__all__) == errors.__all__
