@@ -8,7 +8,7 @@ import functools
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 from .codec import (
     DEFAULT_MEMORY_LIMIT,
@@ -132,9 +132,7 @@ class _Decompressed(io.RawIOBase):
             frame, block, start = self._index.read_block(self._position)
             decoder = self._decoders.get(frame.start)
             if decoder is None:
-                decoder = BlockDecoder(
-                    frame.header, self._models, memory_limit=self._memory_limit
-                )
+                decoder = BlockDecoder(frame.header, self._models, memory_limit=self._memory_limit)
                 self._decoders[frame.start] = decoder
             (data,) = decoder.decode([block])
             self._block = (start, data)
@@ -171,9 +169,11 @@ class LmzipFile(io.BufferedIOBase):
         self._reader: io.BufferedReader | None = None
         self._buffer: io.BytesIO | None = None
         if kind == "r":
-            is_path = isinstance(path, str | os.PathLike)
-            file = builtins.open(path, "rb") if is_path else path
-            self._source = file if is_path else None
+            file: BinaryIO
+            if isinstance(path, str | os.PathLike):
+                file = self._source = builtins.open(path, "rb")
+            else:
+                file = path
             try:
                 self._reader = io.BufferedReader(_Decompressed(file, models, memory_limit))
             except BaseException:
@@ -263,7 +263,8 @@ def open(
         if "b" in mode:
             raise ValueError(f"invalid mode: {mode!r}")
         file = LmzipFile(path, mode.replace("t", ""), **options)
-        return io.TextIOWrapper(file, encoding or "utf-8", errors, newline)
+        text: TextIO = io.TextIOWrapper(cast(Any, file), encoding or "utf-8", errors, newline)
+        return text
     if encoding is not None or errors is not None or newline is not None:
         raise UsageError("encoding, errors and newline are for text mode")
     return LmzipFile(path, mode, **options)

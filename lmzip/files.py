@@ -14,9 +14,7 @@ __all__ = ["atomic_output"]
 
 
 @contextlib.contextmanager
-def atomic_output(
-    target: Path, *, overwrite: bool, like: Path | None = None
-) -> Iterator[BinaryIO]:
+def atomic_output(target: Path, *, overwrite: bool, like: Path | None = None) -> Iterator[BinaryIO]:
     """A temporary file beside `target` that takes its name when the block ends well.
 
     With `like`, permissions and modification time (and, where allowed, the owner) are copied from
@@ -25,7 +23,9 @@ def atomic_output(
     """
     if not overwrite and target.exists():
         raise FileExistsError(f"{target} exists already")
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp"
+    )
     temporary = Path(name)
     try:
         with open(handle, "wb") as file:

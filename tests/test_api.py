@@ -23,7 +23,9 @@ def archive(tmp_path, tiny_models):
 
 def test_bytes_like_objects(tiny_models):
     for data in (b"abc", bytearray(b"abc"), memoryview(b"abc")):
-        assert lmzip.decompress(lmzip.compress(data, model=tiny_models), model=tiny_models) == b"abc"
+        assert (
+            lmzip.decompress(lmzip.compress(data, model=tiny_models), model=tiny_models) == b"abc"
+        )
 
 
 def test_read_whole_by_line_and_as_text(archive, tiny_models):
@@ -71,7 +73,10 @@ def test_seeking_across_concatenated_archives(tmp_path, archive, tiny_models):
 
 def test_writing_is_all_or_nothing(tmp_path, tiny_models):
     path = tmp_path / "x.lmz"
-    with pytest.raises(RuntimeError), lmzip.open(path, "wb", model=tiny_models) as file:
+    with (  # noqa: PT012
+        pytest.raises(RuntimeError),
+        lmzip.open(path, "wb", model=tiny_models) as file,
+    ):
         file.write(b"half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []

@@ -137,9 +137,10 @@ def test_hadamard_is_its_own_inverse_but_for_the_block():
 def test_native_rotation_and_quantisation_equal_their_twins(width):
     pytest.importorskip("lmzip._native")
     generator = torch.Generator().manual_seed(width)
-    x = torch.randn(130, width, generator=generator) * 10 ** torch.randint(
-        -12, 12, (130, 1), generator=generator
-    ).float()
+    x = (
+        torch.randn(130, width, generator=generator)
+        * 10 ** torch.randint(-12, 12, (130, 1), generator=generator).float()
+    )
     x[0] = 0
     x[1] = 1e-38
     # Values whose quotients fall on halves: rounding must be to even.

@@ -279,14 +279,13 @@ def test_interrupts_leave_no_partial_file(tiny_home, tmp_path, number):
 
 def test_a_reader_that_leaves(lmzip, text, tmp_path, tiny_home):
     (tmp_path / "big").write_bytes(TEXT * 2000)
-    lmzip("--block-size", "300", "note.txt")
     packed = lmzip("-c", "big", "--block-size", "100k")
     assert packed.returncode == 0
+    (tmp_path / "x.lmz").write_bytes(packed.stdout)
     process = subprocess.run(
         f'"{sys.executable}" -m lmzip -dc x.lmz | head -c 10',
         shell=True, cwd=tmp_path, capture_output=True, check=False,
         env=os.environ | {"LMZIP_HOME": str(tiny_home)},
-        **({} if (tmp_path / "x.lmz").write_bytes(packed.stdout) else {}),
     )  # fmt: skip
     assert process.stdout == TEXT[:10]
     assert process.stderr == b""
@@ -310,7 +309,9 @@ def test_models_commands(lmzip, tiny_folder, tmp_path):
     added = lmzip("models", "add", str(tiny_folder), "--name", "mine", **home)
     assert added.returncode == 0, added.stderr
     assert added.stdout.startswith(b"mine: identity ")
-    failed_with(lmzip("models", "add", str(tiny_folder), "--name", "mine", **home), "exists already")
+    failed_with(
+        lmzip("models", "add", str(tiny_folder), "--name", "mine", **home), "exists already"
+    )
     assert b"mine" in lmzip("models", "list", **home).stdout
     assert b"(verified)" in lmzip("models", "info", "mine", **home).stdout
     failed_with(lmzip("models", "add", "nowhere", **home), "no such file")

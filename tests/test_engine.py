@@ -175,7 +175,6 @@ def test_threads_do_not_matter(tiny_pack: Pack):
     assert len(digests) == 1
 
 
-
 def test_selftest_catches_a_wrong_engine(tiny_pack: Pack):
     import dataclasses
 
@@ -201,6 +200,8 @@ def test_cuda_gives_the_same_bits(tiny_pack: Pack):
     cpu, cuda = ReferenceEngine(tiny_pack), ReferenceEngine(tiny_pack, device="cuda")
     tokens = random_tokens(cpu, 5, 70)
     for expected, got in zip(
-        frequencies(cpu, tokens, [70], 16, 4), frequencies(cuda, tokens, [64, 6], 16, 4), strict=True
+        frequencies(cpu, tokens, [70], 16, 4),
+        frequencies(cuda, tokens, [64, 6], 16, 4),
+        strict=True,
     ):
         np.testing.assert_array_equal(expected, got)

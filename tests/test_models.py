@@ -172,7 +172,9 @@ def test_rope_turns():
     expected = [10000.0 ** (-2 * i / 8) / (2 * np.pi) * 2.0**64 for i in range(4)]
     assert all(abs(int(t) / e - 1) < 1e-12 for t, e in zip(turns, expected, strict=True))
     # 1 / (2 pi) to 64 bits, from its decimal expansion.
-    assert int(turns[0]) == int(Decimal("0.15915494309189533576888376337251436203446") * (1 << 64) + Decimal("0.5"))
+    assert int(turns[0]) == int(
+        Decimal("0.15915494309189533576888376337251436203446") * (1 << 64) + Decimal("0.5")
+    )
     linear = rope_turns(8, 10000.0, {"rope_type": "linear", "factor": 4.0})
     assert abs(int(linear[0]) * 4 - int(turns[0])) <= 4
     llama3 = {
@@ -223,7 +225,9 @@ def test_bad_packs_are_refused(tiny_pack, tiny_folder, tmp_path):
             Pack.open(path)
     with pytest.raises(CorruptError, match="not an lmzip pack"):
         Pack.open(tiny_folder / "model.safetensors")
-    write_pack(dataclasses.replace(tiny_pack, tensors={**tiny_pack.tensors, "norm": np.zeros(3)}), path)
+    write_pack(
+        dataclasses.replace(tiny_pack, tensors={**tiny_pack.tensors, "norm": np.zeros(3)}), path
+    )
     with pytest.raises(CorruptError, match="tensor norm"):
         Pack.open(path)
 
@@ -285,9 +289,12 @@ def fake_wheel(folder, tmp_path):
         archive.write(tmp_path / "m.gguf", "pkg/m.gguf")
         archive.writestr(
             "lmzip_fake_model-1.0.dist-info/METADATA",
-            "Metadata-Version: 2.1\nName: lmzip-fake-model\nVersion: 1.0\nRequires-Dist: nonsense-xyz\n",
+            "Metadata-Version: 2.1\nName: lmzip-fake-model\nVersion: 1.0\n"
+            "Requires-Dist: nonsense-xyz\n",
         )
-        archive.writestr("lmzip_fake_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(
+            "lmzip_fake_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"
+        )
         archive.writestr("lmzip_fake_model-1.0.dist-info/RECORD", "")
     return registry.KnownModel(
         "fake", "a test", "Apache-2.0", 100_000, 100_000, None,

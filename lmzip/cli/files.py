@@ -63,7 +63,10 @@ def run(files: Sequence[str], **given: Any) -> None:
             raise
         except OSError as error:
             failed += 1
-            print(f"lmzip: {error.filename or _label(name)}: {error.strerror or error}", file=sys.stderr)
+            print(
+                f"lmzip: {error.filename or _label(name)}: {error.strerror or error}",
+                file=sys.stderr,
+            )
     sys.exit(1 if failed else 0)
 
 

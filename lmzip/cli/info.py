@@ -105,7 +105,9 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
         rate = _rate(found["archive_bytes"], found["content_bytes"])
         blocks = ", ".join(f"{n} {kind}" for kind, n in found["blocks"].items() if n) or "none"
         print(f"{name}: {found['archive_bytes']} bytes, {rate} bits per byte")
-        print(f"  contents     {found['content_bytes']} bytes in {len(found['archives'])} archive(s)")
+        print(
+            f"  contents     {found['content_bytes']} bytes in {len(found['archives'])} archive(s)"
+        )
         print(f"  blocks       {blocks}")
         for frame in found["archives"]:
             model = frame["model"]

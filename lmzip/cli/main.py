@@ -1,4 +1,7 @@
-"""The `lmzip` command. Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted."""
+"""The `lmzip` command.
+
+Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -53,19 +56,29 @@ def lmzip() -> None:
 
 @lmzip.command("code", cls=_Code, hidden=True, epilog=_EPILOG)
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
-@click.option("-z", "--compress", "mode", flag_value="compress", default=True, help="Compress (the default).")
+@click.option(
+    "-z", "--compress", "mode", flag_value="compress", default=True, help="Compress (the default)."
+)
 @click.option("-d", "--decompress", "mode", flag_value="decompress", help="Decompress.")
 @click.option("-t", "--test", "mode", flag_value="test", help="Check archives by decoding them.")
 @click.option("-l", "--list", "mode", flag_value="list", help="List archives without decoding.")
 @click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to standard output.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Write to FILE.")
-@click.option("-k/ ", "--keep/--rm", "keep", default=True, help="Keep the input files (the default), or remove them.")
+@click.option(
+    "-k/ ",
+    "--keep/--rm",
+    "keep",
+    default=True,
+    help="Keep the input files (the default), or remove them.",
+)
 @click.option("-f", "--force", is_flag=True, help="Overwrite files, write to a terminal.")
 @click.option("-v", "--verbose", count=True, help="Say what was done.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
 @coding_options
 @model_options
-@click.version_option(__version__, "-V", "--version", prog_name="lmzip", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="lmzip", message="%(prog)s %(version)s"
+)
 @click.help_option("-h", "--help")
 def code(files: tuple[str, ...], **options: Any) -> None:
     """Compress or decompress FILEs by language models.
@@ -97,7 +110,10 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except click.ClickException as error:
         message = error.format_message()
-        print(f"lmzip: {message}" + ("; try 'lmzip --help'" if error.exit_code == 2 else ""), file=sys.stderr)
+        print(
+            f"lmzip: {message}" + ("; try 'lmzip --help'" if error.exit_code == 2 else ""),
+            file=sys.stderr,
+        )
         code = error.exit_code
     except LmzipError as error:
         print(f"lmzip: {error}", file=sys.stderr)

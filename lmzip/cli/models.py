@@ -66,7 +66,7 @@ def pull(name: str, force: bool, offline: bool, quiet: bool) -> None:
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.help_option("-h", "--help")
 def add(source: Path, name: str | None, force: bool, quiet: bool) -> None:
-    """Convert SOURCE, a GGUF file or a folder with config.json, tokenizer.json and *.safetensors."""
+    """Convert SOURCE: a GGUF file, or a folder with config.json, tokenizer.json, *.safetensors."""
     chosen = name or source.resolve().name.removesuffix(".gguf").lower()
     pack = _store().add(source, chosen, force=force, progress=ModelBar(show=not quiet))
     if not quiet:

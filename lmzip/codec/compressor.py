@@ -206,12 +206,10 @@ def compress_stream(
             progress(summary.content_bytes, summary.archive_bytes)
 
     pending: list[bytes] = []
-    seen = 0
-    for data, last in _blocks(source, parameters.block_bytes):
-        seen += 1
+    for number, (data, last) in enumerate(_blocks(source, parameters.block_bytes)):
         pending.append(data)
         if last or len(pending) >= max(1, blocks_in_flight):
-            flush(pending, single=last and seen == 1)
+            flush(pending, single=last and number == 0)
             pending = []
     if not header_bytes:
         header_bytes = emit(Header(None, size_bytes).pack())

@@ -119,7 +119,10 @@ class BlockDecoder:
 
 
 def _groups(
-    source: ByteSource, decoder: BlockDecoder, blocks_in_flight: int | None, index: list[tuple[int, int]]
+    source: ByteSource,
+    decoder: BlockDecoder,
+    blocks_in_flight: int | None,
+    index: list[tuple[int, int]],
 ) -> Iterator[list[Block] | Trailer]:
     """Blocks in groups to decode together, then the trailer. Appends to `index` what was read."""
     group: list[Block] = []

@@ -52,9 +52,7 @@ class ArchiveIndex:
         self._places: list[tuple[Frame, int]] = []
         position = 0
         for frame in self.frames:
-            for (size, _), start in zip(
-                frame.trailer.blocks, frame.block_starts(), strict=True
-            ):
+            for (size, _), start in zip(frame.trailer.blocks, frame.block_starts(), strict=True):
                 self._starts.append(position)
                 self._places.append((frame, start))
                 position += size

@@ -1,8 +1,8 @@
 """Symbols to bytes and back: constriction's range coder on exact integer frequencies.
 
-constriction turns floats into frequencies as f(i) = 1 + (rounded-down growth of the cumulative sum);
-given f - 1 as floats its scale is exactly 1, and it uses the integers as they are. FORMAT.md ("Range
-coder") defines the bytes; `oracle` is that definition as code.
+constriction turns floats into frequencies as f(i) = 1 + (rounded-down growth of the cumulative
+sum); given f - 1 as floats its scale is exactly 1, and it uses the integers as they are. FORMAT.md
+("Range coder") defines the bytes; `oracle` is that definition as code.
 """
 
 from __future__ import annotations

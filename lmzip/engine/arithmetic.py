@@ -106,7 +106,7 @@ def _horner(x: NDArray[np.float64], coefficients: list[float]) -> NDArray[np.flo
 
 
 def sincos_turns(phase: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sine and cosine, binary64, of angles given in units of 2**-64 turn (NUMERICS.md, section 6)."""
+    """Sine and cosine, binary64, of angles in units of 2**-64 turn. NUMERICS.md, section 6."""
     quadrant = (phase + np.uint64(1 << 61)) >> np.uint64(62)
     rest = (phase - (quadrant << np.uint64(62))).view(np.int64)
     angle = rest.astype(np.float64) * 2.0**-64

@@ -18,7 +18,7 @@ class ModelConfig:
 
     All sizes are counts of elements; `context` is the length (in tokens) that the model was trained
     on, `bos` the token every stream starts from, `suppressed` the tokens that text never yields and
-    that get no probability (NUMERICS.md, section 10).
+    that get no probability (NUMERICS.md, section 9).
     """
 
     layers: int

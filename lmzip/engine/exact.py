@@ -28,7 +28,7 @@ __all__ = [
     "hadamard",
     "hadamard_in_torch",
     "head_norm",
-        "norm_quantize",
+    "norm_quantize",
     "power_of_two",
     "project",
     "quantize",
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _F32_EXACT_COLUMNS = (1 << 24) // (INT8_MAX * INT8_MAX)
-"""Columns of int8 products whose sum is below 2**24, hence exact in binary32 in any order: 1,040."""
+"""Columns of int8 products (1,040) whose sum is below 2**24: exact in binary32 in any order."""
 
 
 _CACHED_ROWS = 64
@@ -160,9 +160,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """Rotary positions: x [B, T, heads, width] by angles [T, width / 2]; halves are pairs."""
     cosine, sine = cosine[:, None, :], sine[:, None, :]
     first, second = x.chunk(2, dim=-1)
-    return torch.cat(
-        (first * cosine - second * sine, second * cosine + first * sine), dim=-1
-    )
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
 
 def silu_gate(gate_up: Tensor) -> Tensor:
@@ -210,9 +208,10 @@ class IntMatmul:
             return self._int_mm(a, b)
         total = torch.zeros(a.shape[0], b.shape[0], dtype=torch.int32, device=a.device)
         for k in range(0, a.shape[1], _F32_EXACT_COLUMNS):
-            part = a[:, k : k + _F32_EXACT_COLUMNS].float() @ b[
-                :, k : k + _F32_EXACT_COLUMNS
-            ].float().t()
+            part = (
+                a[:, k : k + _F32_EXACT_COLUMNS].float()
+                @ b[:, k : k + _F32_EXACT_COLUMNS].float().t()
+            )
             total += part.to(torch.int32)
         return total
 

@@ -6,8 +6,13 @@ from typing import Any
 
 __all__ = ["extension"]
 
-extension: Any
-try:
-    from .. import _native as extension
-except ImportError:  # pragma: no cover - depends on how the package was built
-    extension = None
+
+def _load() -> Any:
+    try:
+        from .. import _native
+    except ImportError:  # pragma: no cover - depends on how the package was built
+        return None
+    return _native
+
+
+extension = _load()

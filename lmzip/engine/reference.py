@@ -37,6 +37,7 @@ from .exact import (
     silu_gate,
 )
 from .frequencies import frequencies
+from .interface import Cache
 from .weights import Pack
 
 __all__ = ["ReferenceCache", "ReferenceEngine", "ReferencePredictions"]
@@ -68,9 +69,9 @@ class ReferenceCache:
         slots = min(length, sinks + window + _CHUNK_TOKENS - 1)
         self.ring = max(1, slots - sinks)
         shape = (config.layers, streams, config.kv_heads, slots)
-        int8 = {"dtype": torch.int8, "device": device}
-        self.keys = torch.zeros(*shape, config.head_width, **int8)
-        self.values = torch.zeros(*shape, config.head_width, **int8)
+        wide = (*shape, config.head_width)
+        self.keys = torch.zeros(wide, dtype=torch.int8, device=device)
+        self.values = torch.zeros(wide, dtype=torch.int8, device=device)
         self.key_steps = torch.zeros(shape, device=device)
         self.value_steps = torch.zeros(shape, device=device)
         self.slot_position = torch.full((slots,), -1, dtype=torch.int64, device=device)
@@ -104,7 +105,9 @@ class ReferencePredictions:
             parts = [
                 self._engine.token_weights(q, step)
                 for q, step in zip(
-                    self._q.split(_HEAD_ROWS), self._step.split(_HEAD_ROWS), strict=True
+                    torch.split(self._q, _HEAD_ROWS),
+                    torch.split(self._step, _HEAD_ROWS),
+                    strict=True,
                 )
             ]
             self._weights = torch.cat(parts) if len(parts) > 1 else parts[0]
@@ -158,7 +161,8 @@ class ReferenceEngine:
         return ReferenceCache(self, streams, window, sinks, length)
 
     @torch.inference_mode()
-    def forward(self, tokens: NDArray[np.int64], cache: ReferenceCache) -> ReferencePredictions:
+    def forward(self, tokens: NDArray[np.int64], cache: Cache) -> ReferencePredictions:
+        assert isinstance(cache, ReferenceCache)
         batch, count = tokens.shape
         assert batch == cache.streams and cache.position + count <= cache.length
         ids = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
@@ -209,8 +213,8 @@ class ReferenceEngine:
         config = self.config
         batch, count, _ = qkv.shape
         heads, kv, width = config.heads, config.kv_heads, config.head_width
-        queries, keys, values = qkv.view(batch, count, heads + 2 * kv, width).split(
-            (heads, kv, kv), dim=2
+        queries, keys, values = torch.split(
+            qkv.view(batch, count, heads + 2 * kv, width), [heads, kv, kv], dim=2
         )
         if config.qk_norm:
             prefix = f"layers.{layer}."
@@ -229,22 +233,24 @@ class ReferenceEngine:
             steps[layer][:, :, plan.slots] = new[1].squeeze(-1).transpose(1, 2)
 
         # Every stream's every K/V head attends by itself: P = B K of them.
-        rows = plan.by_head(near, kv), None if far is None else plan.by_head(far, kv)
-        stored = [
+        near_rows = plan.by_head(near, kv)
+        far_rows = None if far is None else plan.by_head(far, kv)
+        past = [
             x[layer].flatten(0, 1)[:, : plan.filled]
             for x in (cache.keys, cache.key_steps, cache.values, cache.value_steps)
         ]
         out = torch.empty(batch * kv, config.group * count, width, device=qkv.device)
         for p in range(0, batch * kv, plan.heads_at_once):
             part = slice(p, p + plan.heads_at_once)
-            nearby, faraway = (r if r is None else (r[0][part], r[1][part]) for r in rows)
-            out[part] = plan.attend(nearby, faraway, *(x[part] for x in stored))
+            nearby = near_rows[0][part], near_rows[1][part]
+            faraway = None if far_rows is None else (far_rows[0][part], far_rows[1][part])
+            out[part] = plan.attend(nearby, faraway, *(x[part] for x in past))
         out = out.view(batch, kv, config.group, count, width).permute(0, 3, 1, 2, 4)
         return out.reshape(batch, count, heads * width)
 
     @torch.inference_mode()
     def token_weights(self, q: Tensor, step: Tensor) -> Tensor:
-        """Integer weights [M, padded V] of every token; section 10 of NUMERICS.md."""
+        """Integer weights [M, padded V] of every token; section 9 of NUMERICS.md."""
         accumulated = self.matmul(q, self._head).to(torch.float32)
         logits = accumulated.mul_((step * float(LOG2E)) * self._head_scale)
         logits[:, self._suppressed] = SUPPRESSED_LOGIT
@@ -333,7 +339,9 @@ class _AttentionPlan:
         weight.round_().clamp_(max=16383.0)
         high = torch.floor(weight * (1.0 / PLANE))
         planes = torch.cat((high, weight.sub_(high * PLANE)), dim=1)
-        total = torch.zeros(*planes.shape[:2], values.shape[2], dtype=torch.float64, device=keys.device)
+        total = torch.zeros(
+            *planes.shape[:2], values.shape[2], dtype=torch.float64, device=keys.device
+        )
         for n in range(0, keys.shape[1], _POSITIONS_EXACT):
             part = slice(n, n + _POSITIONS_EXACT)
             total += planes[..., part] @ values[:, part].to(torch.float32)

@@ -26,7 +26,7 @@ __all__ = ["Pack", "Tensors", "expected_tensors", "pack_identity", "read_safeten
 
 Tensors = dict[str, NDArray[Any]]
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
     "U16": np.dtype("<u2"),

@@ -53,9 +53,7 @@ class Checkpoint:
     notes: dict[str, str]
 
 
-def rope_turns(
-    head_width: int, theta: float, scaling: dict[str, Any] | None
-) -> NDArray[np.uint64]:
+def rope_turns(head_width: int, theta: float, scaling: dict[str, Any] | None) -> NDArray[np.uint64]:
     """Angle a position of every rotary pair, in units of 2**-64 turn, uint64 [head_width / 2].
 
     Computed with 60 decimal digits, so that every machine gets the same integers. `scaling` is the

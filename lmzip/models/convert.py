@@ -1,8 +1,9 @@
 """A floating-point checkpoint becomes an exact pack (NUMERICS.md, section 11).
 
-Every matrix is rotated along its inputs (a block Hadamard transform, which spreads the outliers that
-make 8 bits lossy: QuaRot, arXiv 2404.00456) and its rows are rounded to int8. All of it in binary64,
-elementwise, in a fixed order: every machine makes the same bytes, hence the same model identity.
+Every matrix is rotated along its inputs (a block Hadamard transform, which spreads the outliers
+that make 8 bits lossy: QuaRot, arXiv 2404.00456) and its rows are rounded to int8. All of it in
+binary64, elementwise, in a fixed order: every machine makes the same bytes, hence the same model
+identity.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = ["build_pack", "write_pack"]
 Progress = Callable[[str, int, int], None]
 
 _CHUNK_ROWS = 1024
+
 
 def _quantize_rows(rows: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Int8 rows and their binary32 scales: absmax / 127, at least 2**-60."""
@@ -141,9 +143,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     lengths = np.array([0, *(len(text) for text in table.token_bytes)], np.int64)
     builder.tensors["tokens.offsets"] = np.cumsum(lengths).astype(np.uint32)
     builder.tensors["tokens.bytes"] = np.frombuffer(b"".join(table.token_bytes), np.uint8)
-    builder.tensors["rope.turns"] = rope_turns(
-        arch.head_width, arch.rope_theta, arch.rope_scaling
-    )
+    builder.tensors["rope.turns"] = rope_turns(arch.head_width, arch.rope_theta, arch.rope_scaling)
     config = _config(arch, table, checkpoint.bos)
     for name, (dtype, shape) in expected_tensors(config).items():
         found = builder.tensors.get(name)

@@ -57,11 +57,7 @@ def _gguf_name(name: str) -> str:
 def _interleaved_to_halves(rows: NDArray[np.float64], heads: int) -> NDArray[np.float64]:
     """Undo GGUF's reordering of llama's q and k rows (rotary pairs side by side -> halves)."""
     width = rows.shape[0] // heads
-    return (
-        rows.reshape(heads, width // 2, 2, *rows.shape[1:])
-        .swapaxes(1, 2)
-        .reshape(rows.shape)
-    )
+    return rows.reshape(heads, width // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def read_gguf(path: Path, name: str) -> Checkpoint:

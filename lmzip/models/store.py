@@ -12,7 +12,6 @@ from pathlib import Path
 from ..engine.selftest import selftest_digest
 from ..engine.weights import Pack
 from ..errors import (
-    CorruptError,
     LmzipError,
     ModelFetchError,
     ModelNotFoundError,
@@ -94,9 +93,7 @@ class ModelStore:
                 return Pack.open(model.path)
         return None
 
-    def pull(
-        self, name: str, *, force: bool = False, progress: Progress | None = None
-    ) -> Pack:
+    def pull(self, name: str, *, force: bool = False, progress: Progress | None = None) -> Pack:
         """Fetch and convert a known model; returns at once if it is there already.
 
         Raises ModelNotFoundError (unknown, or offline), ModelFetchError.

@@ -78,9 +78,7 @@ def token_table(tokenizer_json: str, vocab: int, bos: int) -> TokenTable:
 
     single = {t[0]: i for i, t in reversed(list(enumerate(table))) if len(t) == 1}
     missing = sorted(set(range(256)) - set(single), reverse=True)
-    ends = re.compile(
-        r"end_?of|begin_?of|im_start|im_end|eos|bos|pad|unk|^</?s>$", re.IGNORECASE
-    )
+    ends = re.compile(r"end_?of|begin_?of|im_start|im_end|eos|bos|pad|unk|^</?s>$", re.IGNORECASE)
     reserved = [
         i
         for i in sorted(special)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,7 @@ class Vocabulary:
             raise CorruptError("the token table's offsets decrease")
         raw = data.tobytes()
         bounds = ends.tolist()
-        self.tokens: list[bytes] = [
-            raw[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-        ]
+        self.tokens: list[bytes] = [raw[a:b] for a, b in itertools.pairwise(bounds)]
         self.byte_tokens: dict[int, int] = {}
         for i, token in enumerate(self.tokens):
             if len(token) == 1:
@@ -42,7 +41,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def detokenize(self, ids: NDArray[np.int64]) -> bytes:
-        """The bytes that these tokens stand for. Raises CorruptError for ids that text never yields."""
+        """The bytes of these tokens. Raises CorruptError for ids that text never yields."""
         if len(ids) and (ids.min() < 0 or ids.max() >= len(self.tokens)):
             raise CorruptError("a token lies outside the vocabulary")
         parts = [self.tokens[i] for i in ids.tolist()]

@@ -1,4 +1,4 @@
-"""Makes the golden model: `python -m tests.golden.make`. Run it only to change the model on purpose.
+"""Makes the golden model: `python -m tests.golden.make`. Only to change the model on purpose.
 
 A Llama of 0.2 M parameters, trained for a minute on the prose of this repository, so that small
 tests have a model that really predicts. The pack is committed; archives made with it must decode

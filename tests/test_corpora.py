@@ -1,0 +1,85 @@
+"""Real files of all sorts through the whole path, with the golden model; SmolLM2 on a little."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+import lmzip
+from lmzip.engine.selftest import selftest_digest
+from lmzip.models.source import load_model
+from lmzip.models.store import ModelStore
+
+from .conftest import OneModel
+
+LIMIT_BYTES = 200_000
+PARAMETERS = lmzip.CodingParameters(window=64, stream_tokens=128, block_bytes=1 << 16)
+
+
+def names() -> list[str]:
+    """Files of up to 200 kB in edge/ and eval/, for test ids; a placeholder without the folder."""
+    folder = Path(os.environ.get("LMZIP_CORPORA") or "/nonexistent")
+    found = [
+        f"{part}/{path.name}"
+        for part in ("edge", "eval")
+        for path in sorted((folder / part).glob("*"))
+        if path.is_file() and path.stat().st_size <= LIMIT_BYTES
+    ]
+    return found or ["(none)"]
+
+
+@pytest.mark.corpora
+@pytest.mark.parametrize("name", names())
+def test_round_trip(corpora, tiny_models, name):
+    data = (corpora / name).read_bytes()
+    blob = lmzip.compress(data, model=tiny_models, parameters=PARAMETERS)
+    assert len(blob) <= len(data) * 1.001 + 64 + 30 * (len(data) >> 16)
+    assert lmzip.decompress(blob, model=tiny_models) == data
+
+
+@pytest.mark.corpora
+def test_the_standard_texts_are_the_standard_texts(corpora):
+    manifest = Path(__file__).parent.parent / "corpora" / "manifest.tsv"
+    for line in manifest.read_text().splitlines()[1:]:
+        path, size, sha256, _ = line.split("\t")
+        data = (corpora / path).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (int(size), sha256)
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    """SmolLM2-135M-Instruct, where it is installed already (`make demo` installs it)."""
+    home = os.environ.get("LMZIP_HOME")
+    store = ModelStore(Path(home) if home else None, offline=True)
+    try:
+        return store.open("smollm2-135m-instruct")
+    except lmzip.ModelNotFoundError:
+        pytest.skip("smollm2-135m-instruct is not installed: lmzip models pull gets it")
+
+
+@pytest.mark.smollm2
+def test_smollm2_is_the_pinned_model_and_gives_the_pinned_numbers(smollm2):
+    from lmzip.engine.reference import ReferenceEngine
+    from lmzip.models.registry import known_model
+
+    assert smollm2.identity.hex() == known_model("smollm2-135m-instruct").identity
+    assert selftest_digest(ReferenceEngine(smollm2)) == SMOLLM2_SELFTEST
+
+
+@pytest.mark.smollm2
+def test_smollm2_round_trips(smollm2):
+    models = OneModel(load_model(smollm2))
+    text = (
+        "Compression is prediction: whoever knows what comes next needs few bits to be told.\n"
+        "The café's naïve menu (中文) was, all in all, a 👍.\n"
+    ).encode() + b"\xff\xc1\x04\x00 and so on, to the very end of the line.\n"
+    parameters = lmzip.CodingParameters(window=16, stream_tokens=32)
+    blob = lmzip.compress(text, model=models, parameters=parameters)
+    assert b"smollm2-135m-instruct" in blob
+    assert lmzip.decompress(blob, model=models) == text
+
+
+SMOLLM2_SELFTEST = "cecfc60e87e3ccd644998102bbe93edc"
