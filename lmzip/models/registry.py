@@ -19,8 +19,9 @@ class KnownModel:
     name: str
     about: str
     licence: str
-    download_bytes: int
-    pack_bytes: int
+    download_bytes: int | None
+    """Bytes to fetch and bytes of the pack; None where no one has measured them yet."""
+    pack_bytes: int | None
     identity: str | None
     """Hex identity its pack must have, None where no one has pinned it yet."""
     source: dict[str, str]

@@ -93,8 +93,9 @@ class StoreModels:
 
     def _pull(self, name: str) -> None:
         if not self._store.offline:
-            size = known_model(name).download_bytes / 1e6
-            self._notice(f"fetching model {name} ({size:.0f} MB, once)")
+            size = known_model(name).download_bytes
+            shown = "" if size is None else f"{size / 1e6:.0f} MB, "
+            self._notice(f"fetching model {name} ({shown}once)")
         self._store.pull(name, progress=self._progress)
 
     def _load(self, pack: Pack) -> CodecModel:
