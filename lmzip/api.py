@@ -224,21 +224,30 @@ class LmzipFile(io.BufferedIOBase):
             raise io.UnsupportedOperation("not open for writing")
         return self._buffer.write(data)
 
+    def discard(self) -> None:
+        """Write nothing on close."""
+        self._target = None
+
     def __exit__(self, kind: Any, *rest: Any) -> None:
         if kind is not None:
-            self._buffer = None
+            self.discard()
         super().__exit__(kind, *rest)
+
+    def __del__(self) -> None:
+        """A file that nobody closed is not written."""
+        self._target = None
+        super().__del__()
 
     def close(self) -> None:
         if self.closed:
             return
         try:
-            if self._buffer is not None:
+            if self._buffer is not None and self._target is not None:
                 blob = self._finish(self._buffer.getvalue())
                 if isinstance(self._target, Path):
                     with atomic_output(self._target, overwrite=self._overwrite) as out:
                         out.write(blob)
-                elif self._target is not None:
+                else:
                     self._target.write(blob)
         finally:
             self._buffer = None
@@ -247,6 +256,15 @@ class LmzipFile(io.BufferedIOBase):
             if self._source is not None:
                 self._source.close()
             super().close()
+
+
+class _TextFile(io.TextIOWrapper):
+    """Text over an LmzipFile; a failed `with` block discards what was written."""
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is not None and isinstance(self.buffer, LmzipFile):
+            self.buffer.discard()
+        super().__exit__(kind, *rest)
 
 
 def open(
@@ -263,8 +281,7 @@ def open(
         if "b" in mode:
             raise ValueError(f"invalid mode: {mode!r}")
         file = LmzipFile(path, mode.replace("t", ""), **options)
-        text: TextIO = io.TextIOWrapper(cast(Any, file), encoding or "utf-8", errors, newline)
-        return text
+        return _TextFile(cast(Any, file), encoding or "utf-8", errors, newline)
     if encoding is not None or errors is not None or newline is not None:
         raise UsageError("encoding, errors and newline are for text mode")
     return LmzipFile(path, mode, **options)

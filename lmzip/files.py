@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,28 +13,29 @@ __all__ = ["atomic_output"]
 
 
 @contextlib.contextmanager
-def atomic_output(target: Path, *, overwrite: bool, like: Path | None = None) -> Iterator[BinaryIO]:
+def atomic_output(
+    target: Path, *, overwrite: bool, like: os.stat_result | None = None
+) -> Iterator[BinaryIO]:
     """A temporary file beside `target` that takes its name when the block ends well.
 
-    With `like`, permissions and modification time (and, where allowed, the owner) are copied from
-    that file. Raises FileExistsError if the target exists and `overwrite` is false; on any error
-    nothing is left behind.
+    With `like`, permissions and modification time (and, where allowed, the owner) are those. Raises
+    FileExistsError if the target exists and `overwrite` is false; on any error nothing is left
+    behind.
     """
     if not overwrite and target.exists():
         raise FileExistsError(f"{target} exists already")
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".tmp"
-    )
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".lmzip-", suffix=".tmp")
     temporary = Path(name)
     try:
         with open(handle, "wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         if like is not None:
-            info = like.stat()
             with contextlib.suppress(OSError):
-                os.chown(temporary, info.st_uid, info.st_gid)
-            os.chmod(temporary, stat.S_IMODE(info.st_mode))
-            os.utime(temporary, ns=(info.st_atime_ns, info.st_mtime_ns))
+                os.chown(temporary, like.st_uid, like.st_gid)
+            os.chmod(temporary, like.st_mode & 0o777)
+            os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
         else:
             mask = os.umask(0)
             os.umask(mask)

@@ -80,6 +80,16 @@ def test_writing_is_all_or_nothing(tmp_path, tiny_models):
         file.write(b"half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+    with (  # noqa: PT012
+        pytest.raises(RuntimeError),
+        lmzip.open(path, "wt", model=tiny_models) as file,
+    ):
+        file.write("half")
+        raise RuntimeError
+    abandoned = lmzip.open(path, "wb", model=tiny_models)
+    abandoned.write(b"half")
+    del abandoned
+    assert list(tmp_path.iterdir()) == []
     with lmzip.open(path, "xt", model=tiny_models) as file:
         file.write("whole")
     with pytest.raises(FileExistsError):

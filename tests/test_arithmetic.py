@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from lmzip.engine import arithmetic, exact
 from lmzip.engine.extension import extension
+from lmzip.errors import EngineError
 
 torch = pytest.importorskip("torch")
 
@@ -159,6 +160,23 @@ def test_native_kernels_check_shapes():
             native.hadamard(x, block)
     with pytest.raises(ValueError, match="rows"):
         native.quantize(x, np.zeros((2, 11), np.int8), np.zeros(2, np.float32))
+
+
+def test_square_roots_are_correctly_rounded():
+    """Every mantissa, both parities of the exponent, against exact integer arithmetic's verdict."""
+    x = torch.arange(0x3F800000, 0x40800000, 3, dtype=torch.int32).view(torch.float32)
+    got = exact.square_root(x).double()
+    ulp = 2.0**-24
+    # |got - sqrt(x)| < ulp / 2 exactly when x lies between the squares of got -+ ulp / 2.
+    low, high = (got - ulp) ** 2, (got + ulp) ** 2
+    assert ((low < x.double()) & (x.double() < high)).all()
+
+
+def test_this_machine_rounds_as_ieee_says(monkeypatch):
+    exact.require_ieee(torch.device("cpu"))
+    monkeypatch.setattr(exact, "square_root", lambda x: torch.sqrt(x) * (1 + 2**-22))
+    with pytest.raises(EngineError, match="square root"):
+        exact.require_ieee(torch.device("cpu"))
 
 
 def test_quantize_stays_in_range_and_never_divides_by_zero():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -15,6 +16,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from lmzip.format import read_header
 
 TEXT = (
     b"The model says how likely each next token is, and a range coder turns that into bits.\n"
@@ -164,6 +167,10 @@ def test_parameters_reach_the_header(lmzip, text):
         (["-o", "x", "note.txt", "note.txt"], "one input file"),
         (["-o", "x", "-c", "note.txt"], "exclude each other"),
         (["models", "dance"], "No such command"),
+        (["--window", "0", "note.txt"], "window must be between"),
+        (["--window", "100000", "note.txt"], "longer than the model's context"),
+        (["-T", "100000", "note.txt"], "not in the range"),
+        (["-m", "../x", "note.txt"], "no model name"),
     ],
 )
 def test_wrong_usage(lmzip, text, arguments, message):
@@ -173,10 +180,7 @@ def test_wrong_usage(lmzip, text, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--window", "0", "note.txt"], "window must be between"),
-        (["--window", "100000", "note.txt"], "longer than the model's context"),
         (["-m", "nobody", "note.txt"], "no model named 'nobody'"),
-        (["-m", "../x", "note.txt"], "no model name"),
         (["-m", "smollm2-135m", "note.txt"], "offline"),
         (["--memory-limit", "1k", "note.txt"], "the limit is"),
         (["--device", "cuda:77", "note.txt"], "device"),
@@ -250,7 +254,7 @@ def terminal(arguments, tiny_home, **options):
 
 def test_no_binary_to_a_terminal(text, tiny_home, tmp_path):
     shown, code = terminal(["-c", "note.txt"], tiny_home, cwd=tmp_path)
-    assert code == 1
+    assert code == 2
     assert b"not written to a terminal" in shown
     assert b"LMZ" not in shown
 
@@ -289,6 +293,43 @@ def test_a_reader_that_leaves(lmzip, text, tmp_path, tiny_home):
     )  # fmt: skip
     assert process.stdout == TEXT[:10]
     assert process.stderr == b""
+
+
+def test_one_flipped_kind_is_an_error_in_listings(lmzip, text, tmp_path):
+    packed = bytearray(lmzip("-c", "note.txt").stdout)
+    _, header_bytes = read_header(io.BytesIO(bytes(packed)))
+    packed[header_bytes] ^= 4
+    (tmp_path / "flip.lmz").write_bytes(packed)
+    for option in ("-l", "-t"):
+        assert b"unknown kind" in lmzip(option, "flip.lmz").stderr
+
+
+def test_devices_and_pipes_are_written_to_not_replaced(lmzip, text, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", "pipe"], cwd=tmp_path, stdout=subprocess.PIPE) as reader:
+        assert lmzip("-o", "pipe", "note.txt").returncode == 0
+        packed = reader.communicate(timeout=60)[0]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert lmzip("-d", stdin=packed).stdout == TEXT
+    (tmp_path / "folder").mkdir()
+    failed_with(lmzip("-f", "-o", "folder", "note.txt"), "is a directory")
+
+
+def test_closed_standard_streams(text, tiny_home, tmp_path):
+    environment = os.environ | {"LMZIP_HOME": str(tiny_home), "LMZIP_MODEL": "tiny"}
+    for command in ("-c note.txt >&-", "-c <&-", "models list >&-"):
+        result = subprocess.run(
+            f'"{sys.executable}" -m lmzip {command}',
+            shell=True, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert b"Traceback" not in result.stderr, command
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="no /proc here")
+def test_files_that_do_not_know_their_size(lmzip):
+    packed = lmzip("-c", "/proc/cpuinfo")
+    assert packed.returncode == 0
+    assert lmzip("-t", stdin=packed.stdout).returncode == 0
 
 
 def test_help_and_version(lmzip):

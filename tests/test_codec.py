@@ -264,6 +264,85 @@ def test_forged_blocks_never_decode_to_something_else(tiny_models):
             lmzip.decompress(header.pack() + packed + trailer.pack(), model=tiny_models)
 
 
+def test_tokens_beyond_the_vocabulary_are_an_error(tiny_models):
+    """The last block of 256 low digits is not full: such a token can be coded, not decoded."""
+    from lmzip.codec.lm import LmJob
+    from lmzip.coder import RangeEncoder
+
+    vocab = tiny_models.model.engine.config.vocab
+    assert vocab % 256
+    lengths = stream_lengths(1, 20)
+    job = LmJob(RangeEncoder(), lengths, np.array([[vocab]]), None)
+    with pytest.raises(lmzip.CorruptError, match="vocabulary"):
+        code_jobs(tiny_models.model.engine, [job], window=12, sinks=2)
+    back = decode_job(job.coder.finish(), 1, 20)
+    with pytest.raises(lmzip.CorruptError, match="vocabulary"):
+        code_jobs(tiny_models.model.engine, [back], window=12, sinks=2)
+
+
+def test_zstd_blocks_cannot_lie_about_their_size(tiny_models):
+    import zstandard
+
+    from lmzip.format import Block, Header, Trailer
+
+    bomb = zstandard.ZstdCompressor().compress(bytes(50 << 20))
+    assert len(bomb) < 10_000
+    for claimed in (10_000, 1 << 20):
+        block = Block(BlockKind.ZSTD, claimed, 0, bomb).pack()
+        header = Header().pack()
+        blob = header + block + Trailer(len(header), ((claimed, len(block)),), bytes(8)).pack()
+        with pytest.raises(lmzip.CorruptError):
+            lmzip.decompress(blob, model=tiny_models)
+
+
+def test_an_index_cannot_claim_blocks_that_were_not_there(tiny_models):
+    from lmzip.format import Header
+    from lmzip.format.fields import pack_varint
+
+    class Endless(io.RawIOBase):
+        def __init__(self, start):
+            self.start, self.served = io.BytesIO(start), 0
+
+        def read(self, size=-1):
+            self.served += size
+            assert self.served < 10_000
+            return self.start.read(size) or b"\x01" * size
+
+    header = Header().pack()
+    claim = header + b"\x00" + pack_varint(len(header)) + pack_varint(1 << 39)
+    with pytest.raises(lmzip.CorruptError, match="number of blocks"):
+        decompress_stream(Endless(claim), lambda data: None, tiny_models)
+
+
+def test_input_that_changes_while_it_is_read_is_an_error(tiny_models):
+    with pytest.raises(lmzip.UsageError, match="changed"):
+        compressed(TEXT, tiny_models, size_bytes=len(TEXT) - 1)
+
+
+def test_input_that_would_not_wait_is_an_error(tiny_models):
+    class NotNow(io.RawIOBase):
+        def read(self, size=-1):
+            return None
+
+    with pytest.raises(lmzip.UsageError, match="non-blocking"):
+        compress_stream(NotNow(), lambda data: None, tiny_models, SMALL)
+
+
+def test_groups_stay_within_the_memory_limit(tiny_models):
+    """What one block needs is enough to decode many."""
+    archive = b"".join(lm_archive(tiny_models, TEXT[:n]) for n in (200, 300, 250))
+    largest, needed = lm_archive(tiny_models, TEXT[:300]), 1
+    while True:
+        try:
+            lmzip.decompress(
+                lm_archive(tiny_models, TEXT[:300]), model=tiny_models, memory_limit=needed
+            )
+            break
+        except lmzip.MemoryLimitError:
+            needed *= 2
+    assert lmzip.decompress(archive, model=tiny_models, memory_limit=needed)
+
+
 def test_memory_limit(tiny_models):
     blob = lm_archive(tiny_models)
     with pytest.raises(lmzip.MemoryLimitError, match="limit"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 import lmzip
@@ -37,6 +41,39 @@ def test_golden_archives_hold_what_they_are_for():
     assert kinds["noise"] == {"STORED"}
     assert kinds["zstd"] == {"ZSTD"}
     assert kinds["empty"] == set()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "MKL_ENABLE_INSTRUCTIONS=AVX2",
+        "MKL_CBWR=COMPATIBLE",
+        "ATEN_CPU_CAPABILITY=default",
+        "ONEDNN_MAX_CPU_ISA=SSE41",
+    ],
+)
+def test_other_instruction_sets_give_the_same_archive(setting):
+    """What another processor would run, as far as libraries let themselves be told."""
+    name, value = setting.split("=")
+    code = (
+        "import sys, lmzip\n"
+        "from lmzip.engine import Pack\n"
+        "from lmzip.models.source import load_model\n"
+        "from tests.conftest import GOLDEN, OneModel\n"
+        "from tests.golden.archives import CASES\n"
+        "models = OneModel(load_model(Pack.open(GOLDEN / 'golden-tiny.lmzpack'), threads=1))\n"
+        "for name in ('english', 'sliding', 'unicode'):\n"
+        "    content, parameters = CASES[name]\n"
+        "    blob = lmzip.compress(content, model=models, parameters=parameters)\n"
+        "    assert blob == (GOLDEN / f'{name}.lmz').read_bytes(), name\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=GOLDEN.parent.parent,
+        env=os.environ | {name: value},
+        check=True,
+        timeout=120,
+    )
 
 
 def test_conformance_of_the_golden_model(tiny_pack):

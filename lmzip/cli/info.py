@@ -32,7 +32,7 @@ def _describe(path: str) -> dict[str, Any]:
                     "model": None
                     if model is None
                     else {
-                        "name": model.name,
+                        "name": _printable(model.name),
                         "identity": model.identity.hex(),
                         "tokenizer": model.tokenizer.hex(),
                         "numerics": model.numerics,
@@ -51,6 +51,11 @@ def _describe(path: str) -> dict[str, Any]:
         }
 
 
+def _printable(name: str) -> str:
+    """A name from an archive, safe to show on a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
 def _rate(archive_bytes: int, content_bytes: int) -> str:
     return f"{8 * archive_bytes / content_bytes:.4f}" if content_bytes else "-"
 
@@ -66,7 +71,7 @@ def list_archives(files: Sequence[str]) -> int:
             rows.append(_describe(name))
         except (LmzipError, OSError) as error:
             failed = 1
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = (isinstance(error, OSError) and error.strerror) or error
             print(f"lmzip: {name}: {reason}", file=sys.stderr)
     if rows:
         print(f"{'compressed':>12} {'contents':>12} {'bits/byte':>9}  {'model':24} file")
@@ -96,7 +101,7 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
             found = _describe(name)
         except (LmzipError, OSError) as error:
             failed = 1
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = (isinstance(error, OSError) and error.strerror) or error
             print(f"lmzip: {name}: {reason}", file=sys.stderr)
             continue
         if as_json:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import LmzipError
+from ..errors import LmzipError, UsageError
 from .info import info
 from .models import models
 from .options import coding_options, model_options
@@ -102,12 +102,21 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
+    for number, mode in enumerate(("r", "w", "w")):
+        # A closed standard stream would make the next file opened take its number.
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
     code = 1
     try:
         result = lmzip.main(prog_name="lmzip", standalone_mode=False)
         code = result if isinstance(result, int) else 0
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.ClickException as error:
         message = error.format_message()
         print(
@@ -115,6 +124,9 @@ def main() -> NoReturn:
             file=sys.stderr,
         )
         code = error.exit_code
+    except UsageError as error:
+        print(f"lmzip: {error}", file=sys.stderr)
+        code = 2
     except LmzipError as error:
         print(f"lmzip: {error}", file=sys.stderr)
     except (click.Abort, KeyboardInterrupt):

@@ -53,7 +53,7 @@ def model_options(function: F) -> F:
         [
             click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",
                          help="Model to compress with (see 'lmzip models list')."),
-            click.option("-T", "--threads", type=click.IntRange(min=0), metavar="N",
+            click.option("-T", "--threads", type=click.IntRange(0, 1024), metavar="N",
                          envvar="LMZIP_THREADS", help="Threads; 0 or not given: all cores."),
             click.option("--engine", type=click.Choice(["auto", "reference"]), default="auto",
                          show_default=True, help="What runs the model; never changes a byte."),

@@ -7,8 +7,9 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from ..coder import RangeEncoder
+from ..errors import UsageError
 from ..format import Block, BlockKind, Header, ModelReference, Trailer, content_crc
-from ..format.fields import ByteSource
+from ..format.fields import ByteSource, read_some
 from .classical import best_classical, looks_incompressible
 from .lm import LmJob, code_jobs, encode_job
 from .model import (
@@ -61,7 +62,7 @@ def _blocks(source: ByteSource, block_bytes: int) -> Iterator[tuple[bytes, bool]
         parts = [buffer]
         length = len(buffer)
         while length <= block_bytes:
-            part = source.read(block_bytes + 1 - length)
+            part = read_some(source, block_bytes + 1 - length)
             if not part:
                 break
             parts.append(part)
@@ -213,5 +214,10 @@ def compress_stream(
             pending = []
     if not header_bytes:
         header_bytes = emit(Header(None, size_bytes).pack())
+    if size_bytes is not None and size_bytes != summary.content_bytes:
+        raise UsageError(
+            f"the input has {summary.content_bytes} bytes, not the {size_bytes} it was said to "
+            "have: it changed while it was read"
+        )
     emit(Trailer(header_bytes, tuple(index), digest.digest()).pack())
     return summary

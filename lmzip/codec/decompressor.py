@@ -45,6 +45,7 @@ class BlockDecoder:
         self._memory_limit = memory_limit
         self._progress = progress or (lambda done: None)
         self._model: CodecModel | None = None
+        self.group_bytes = min(_GROUP_BYTES, memory_limit)
 
     @property
     def reference(self) -> ModelReference:
@@ -127,7 +128,7 @@ def _groups(
     """Blocks in groups to decode together, then the trailer. Appends to `index` what was read."""
     group: list[Block] = []
     while True:
-        item, size = read_block_or_trailer(source)
+        item, size = read_block_or_trailer(source, len(index))
         if isinstance(item, Trailer):
             if group:
                 yield group
@@ -137,7 +138,11 @@ def _groups(
         if blocks_in_flight is None:
             streams = sum(decoder.streams(b) for b in (*group, item))
             memory = sum(decoder.cache_bytes(b) for b in (*group, item))
-            full = streams > _GROUP_STREAMS or memory > _GROUP_BYTES or not decoder.streams(item)
+            full = (
+                streams > _GROUP_STREAMS
+                or memory > decoder.group_bytes
+                or not decoder.streams(item)
+            )
         else:
             full = len(group) >= blocks_in_flight
         if group and full:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..coder import RangeDecoder, RangeEncoder, SymbolCoder
 from ..engine import RADIX, Engine
+from ..errors import CorruptError
 from .streams import join_streams, split_streams, stream_lengths
 
 __all__ = ["LmJob", "code_jobs", "decode_job", "decoded_tokens", "encode_job"]
@@ -97,7 +98,10 @@ def code_jobs(
             high = _code(jobs, position + t, high_freqs[:, t], target, lambda ids: ids // RADIX)
             freqs = predictions.low(high[:, None]) if low_freqs is None else low_freqs[:, t:]
             low = _code(jobs, position + t, freqs[:, 0], target, lambda ids: ids % RADIX)
-            done = _store(jobs, position + t, high * RADIX + low)
+            ids = high * RADIX + low
+            if int(ids.max()) >= engine.config.vocab:
+                raise CorruptError("a token beyond the vocabulary was decoded")
+            done = _store(jobs, position + t, ids)
             if progress is not None:
                 progress(done)
         position += count

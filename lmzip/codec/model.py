@@ -49,10 +49,11 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
 
 
 def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:
-    """Bytes of the key/value cache that a block of that many tokens needs."""
+    """Bytes of key/value cache and of one step's token weights for a block of so many tokens."""
     lengths = stream_lengths(tokens, reference.stream_tokens)
     positions = min(int(lengths[0]), reference.window + reference.sinks + 64)
-    return config.cache_bytes(len(lengths), positions)
+    weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8
+    return config.cache_bytes(len(lengths), positions) + weights
 
 
 def require_memory(needed_bytes: int, limit_bytes: int) -> None:

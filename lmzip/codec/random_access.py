@@ -74,7 +74,7 @@ class ArchiveIndex:
         if start < 0:
             raise CorruptError("the index is longer than the archive")
         file.seek(start)
-        trailer, _ = read_block_or_trailer(file)
+        trailer, _ = read_block_or_trailer(file, length // 2)
         if not isinstance(trailer, Trailer) or trailer.frame_bytes > end:
             raise CorruptError("the index is damaged")
         first = end - trailer.frame_bytes
@@ -89,9 +89,13 @@ class ArchiveIndex:
         at = bisect.bisect_right(self._starts, position) - 1
         frame, start = self._places[at]
         self._file.seek(start)
-        block, _ = read_block_or_trailer(self._file)
-        if not isinstance(block, Block):
-            raise CorruptError("the index points at no block")
+        block, size = read_block_or_trailer(self._file, 0)
+        number = frame.block_starts().index(start)
+        if not isinstance(block, Block) or frame.trailer.blocks[number] != (
+            block.content_bytes,
+            size,
+        ):
+            raise CorruptError("the index does not match the blocks")
         return frame, block, self._starts[at]
 
     def kinds(self) -> dict[BlockKind, int]:
@@ -99,5 +103,8 @@ class ArchiveIndex:
         counts = dict.fromkeys(BlockKind, 0)
         for _, start in self._places:
             self._file.seek(start)
-            counts[BlockKind(self._file.read(1)[0])] += 1
+            kind = self._file.read(1)
+            if not kind or kind[0] not in set(BlockKind):
+                raise CorruptError("a block is of unknown kind or missing")
+            counts[BlockKind(kind[0])] += 1
         return counts

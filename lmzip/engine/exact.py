@@ -6,9 +6,11 @@ a fused multiply-add) or a sum of integers. Shapes: B streams, T tokens, D featu
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import EngineError
 from .arithmetic import (
     EXP2_COEFFICIENTS,
     EXP2_LIMIT,
@@ -33,14 +35,18 @@ __all__ = [
     "project",
     "quantize",
     "quantize_in_torch",
+    "require_ieee",
     "root_mean_square",
     "rotate",
     "silu_gate",
+    "square_root",
 ]
 
 _F32_EXACT_COLUMNS = (1 << 24) // (INT8_MAX * INT8_MAX)
 """Columns of int8 products (1,040) whose sum is below 2**24: exact in binary32 in any order."""
 
+
+_PROBES = 1 << 16
 
 _CACHED_ROWS = 64
 """Rows whose intermediate results stay in a processor's cache."""
@@ -133,6 +139,47 @@ def hadamard_in_torch(x: Tensor) -> Tensor:
     return out
 
 
+def square_root(x: Tensor) -> Tensor:
+    """The correctly rounded square root.
+
+    On a CPU torch.sqrt may go to a vector library that rounds differently from processor to
+    processor (MKL's is off by one in 0.6 % of cases); numpy uses the processor's instruction.
+    """
+    if x.device.type == "cpu":
+        return torch.from_numpy(np.sqrt(x.numpy()))
+    return torch.sqrt(x)
+
+
+def require_ieee(device: torch.device) -> None:
+    """Raise EngineError unless this device's elementwise operations round as IEEE-754 says.
+
+    Compared with numpy on numbers of all magnitudes that inference meets.
+    """
+    rng = np.random.default_rng(0)
+    a, b = (
+        (rng.uniform(1, 4, _PROBES) * 2.0 ** rng.integers(-40, 40, _PROBES)).astype(np.float32)
+        for _ in range(2)
+    )
+    x, y = torch.from_numpy(a).to(device), torch.from_numpy(b).to(device)
+    halves = np.arange(-_PROBES, _PROBES, dtype=np.float32) / 2
+    for what, got, expected in (
+        ("division", x / y, a / b),
+        ("multiplication", x * y, a * b),
+        ("addition", x + y, a + b),
+        ("the square root", square_root(x), np.sqrt(a)),
+        ("rounding", torch.round(torch.from_numpy(halves).to(device)), np.rint(halves)),
+        (
+            "conversion",
+            (x.to(torch.int64) * 3).to(torch.float32),
+            (a.astype(np.int64) * 3).astype(np.float32),
+        ),
+    ):
+        if not np.array_equal(got.cpu().numpy(), expected):
+            raise EngineError(
+                f"{what} on {device} does not round as IEEE-754 says; refusing to run"
+            )
+
+
 def root_mean_square(x: Tensor, eps: float) -> Tensor:
     """sqrt(mean(x**2) + eps) over the last axis, kept as 1. NUMERICS.md, section 5.
 
@@ -142,7 +189,7 @@ def root_mean_square(x: Tensor, eps: float) -> Tensor:
     u = a * WIDE_STEP
     r = torch.round(x * _over(WIDE_MAX, a)).to(torch.int64)
     total = r.square_().sum(dim=-1, keepdim=True).to(torch.float32)
-    return torch.sqrt(total * (1.0 / x.shape[-1]) * (u * u) + eps)
+    return square_root(total * (1.0 / x.shape[-1]) * (u * u) + eps)
 
 
 def norm_quantize(x: Tensor, gain: Tensor, eps: float) -> tuple[Tensor, Tensor]:

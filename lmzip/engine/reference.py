@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import EngineError
+from ..errors import EngineError, UsageError
 from .arithmetic import (
     DENOMINATOR_BITS,
     HIDDEN,
@@ -33,6 +33,7 @@ from .exact import (
     power_of_two,
     project,
     quantize,
+    require_ieee,
     rotate,
     silu_gate,
 )
@@ -135,12 +136,15 @@ class ReferenceEngine:
     def __init__(self, pack: Pack, *, device: str = "cpu", threads: int | None = None) -> None:
         try:
             self.device = torch.device(device)
-            torch.zeros(1, device=self.device)
-        except (RuntimeError, AssertionError) as error:
+            torch.zeros(1, device=self.device).cpu()
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise EngineError(f"device {device!r}: {str(error).splitlines()[0]}") from None
         if threads is not None:
+            if not 1 <= threads <= 1024:
+                raise UsageError(f"threads must be between 1 and 1024, not {threads}")
             torch.set_num_threads(threads)
         self.config = pack.config
+        require_ieee(self.device)
         self.matmul = IntMatmul(self.device)
         self._turns = np.ascontiguousarray(pack.tensors["rope.turns"])
         self._weights = {

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, VersionError
-from .arithmetic import NUMERICS_VERSION
+from .arithmetic import INT8_MAX, NUMERICS_VERSION
 from .config import ModelConfig
 
 __all__ = ["Pack", "Tensors", "expected_tensors", "pack_identity", "read_safetensors"]
@@ -169,8 +169,12 @@ class Pack:
                 raise CorruptError(f"{path.name}: tensor {key} is missing or has a wrong shape")
         if "tokens.bytes" not in tensors or tensors["tokens.bytes"].dtype != np.uint8:
             raise CorruptError(f"{path.name}: tensor tokens.bytes is missing")
-        if verify and pack_identity(config, tensors) != identity:
-            raise CorruptError(f"{path.name}: the weights do not match the pack's identity")
+        if verify:
+            if pack_identity(config, tensors) != identity:
+                raise CorruptError(f"{path.name}: the weights do not match the pack's identity")
+            for key, tensor in tensors.items():
+                if tensor.dtype == np.int8 and tensor.size and tensor.min() < -INT8_MAX:
+                    raise CorruptError(f"{path.name}: {key} holds -128, which is no weight")
         return cls(config, tensors, identity, name, tokenizer_json, notes, selftest, path)
 
     def size_bytes(self) -> int:

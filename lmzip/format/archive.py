@@ -7,7 +7,7 @@ import enum
 import zlib
 
 from ..errors import CorruptError, FormatError, VersionError
-from .fields import ByteSource, Reader, pack_varint
+from .fields import ByteSource, Reader, pack_varint, read_some
 
 __all__ = [
     "END_MAGIC",
@@ -34,8 +34,9 @@ MAX_BLOCK_BYTES = 1 << 24
 MAX_WINDOW = 1 << 20
 MAX_SINKS = 1 << 10
 MAX_STREAM_TOKENS = 1 << 24
-_MAX_SIZE = 1 << 62
-_MAX_BLOCKS = 1 << 40
+_MAX_SIZE = (1 << 62) - 1
+_MAX_HEADER_BYTES = 1 << 16
+MAX_BLOCKS = 1 << 40
 _MAX_BLOCK_TOTAL = MAX_BLOCK_BYTES + 64
 
 _FLAG_MODEL, _FLAG_SIZE = 1, 2
@@ -172,10 +173,10 @@ class Trailer:
         return data + len(data).to_bytes(4, "little") + END_MAGIC
 
     @classmethod
-    def unpack(cls, reader: Reader) -> Trailer:
+    def unpack(cls, reader: Reader, max_blocks: int) -> Trailer:
         """The trailer behind its kind byte, which `reader` has taken already."""
-        header_bytes = reader.varint(1 << 16, "header length")
-        count = reader.varint(_MAX_BLOCKS, "number of blocks")
+        header_bytes = reader.varint(_MAX_HEADER_BYTES, "header length")
+        count = reader.varint(max_blocks, "number of blocks")
         blocks = []
         for _ in range(count):
             content = reader.varint(MAX_BLOCK_BYTES, "block length")
@@ -199,7 +200,7 @@ def read_header(source: ByteSource) -> tuple[Header, int] | None:
 
     Raises FormatError if it is no archive, VersionError for a newer one, CorruptError if damaged.
     """
-    first = source.read(1)
+    first = read_some(source, 1)
     if not first:
         return None
     reader = Reader(source, first)
@@ -220,15 +221,18 @@ def read_header(source: ByteSource) -> tuple[Header, int] | None:
     return Header(model, size), len(reader.taken)
 
 
-def read_block_or_trailer(source: ByteSource) -> tuple[Block, int] | tuple[Trailer, int]:
+def read_block_or_trailer(
+    source: ByteSource, max_blocks: int = MAX_BLOCKS
+) -> tuple[Block, int] | tuple[Trailer, int]:
     """The next block or the trailer, and how many bytes it took; checksums are verified.
 
-    The block's decoded bytes are not: that is for whoever decodes it.
+    The block's decoded bytes are not: that is for whoever decodes it. A trailer that claims more
+    than `max_blocks` blocks is refused before its index is read.
     """
     reader = Reader(source)
     kind = reader.integer(1)
     if kind == _TRAILER_KIND:
-        return Trailer.unpack(reader), len(reader.taken)
+        return Trailer.unpack(reader, max_blocks), len(reader.taken)
     try:
         block_kind = BlockKind(kind)
     except ValueError:

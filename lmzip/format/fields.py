@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..errors import CorruptError, TruncatedError
+from ..errors import CorruptError, TruncatedError, UsageError
 
-__all__ = ["ByteSource", "Reader", "pack_varint"]
+__all__ = ["ByteSource", "Reader", "pack_varint", "read_some"]
 
 _MAX_VARINT_BYTES = 9
 
@@ -14,7 +14,15 @@ _MAX_VARINT_BYTES = 9
 class ByteSource(Protocol):
     """Anything with a file's `read`."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes | None: ...
+
+
+def read_some(source: ByteSource, size: int) -> bytes:
+    """Up to `size` bytes, none at the end. Raises UsageError for a source that would not wait."""
+    part = source.read(size)
+    if part is None:
+        raise UsageError("the input is non-blocking and has no data now")
+    return part
 
 
 def pack_varint(value: int) -> bytes:
@@ -40,7 +48,7 @@ class Reader:
         parts = bytearray()
         while len(parts) < count:
             # At most a megabyte at a time: a false length must not allocate before it is missed.
-            part = self._source.read(min(count - len(parts), 1 << 20))
+            part = read_some(self._source, min(count - len(parts), 1 << 20))
             if not part:
                 raise TruncatedError("the archive is cut short")
             parts += part

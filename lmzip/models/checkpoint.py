@@ -82,9 +82,12 @@ def rope_turns(head_width: int, theta: float, scaling: dict[str, Any] | None) ->
             if rotations < low:
                 angle = slow
             elif rotations <= high:
-                blend = context.divide(rotations - low, high - low)
+                blend = context.divide(
+                    context.subtract(rotations, low), context.subtract(high, low)
+                )
                 angle = context.add(
-                    context.multiply(Decimal(1) - blend, slow), context.multiply(blend, angle)
+                    context.multiply(context.subtract(Decimal(1), blend), slow),
+                    context.multiply(blend, angle),
                 )
         turn = context.multiply(context.divide(angle, two_pi), Decimal(1 << 64))
         turns.append(int(context.to_integral_value(turn)) % (1 << 64))
@@ -165,6 +168,13 @@ def read_folder(folder: Path, name: str) -> Checkpoint:
 
     Raises CorruptError or UnsupportedModelError; nothing is unpickled or executed.
     """
+    try:
+        return _read_folder(folder, name)
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
+        raise CorruptError(f"{folder}: a field is missing or of a wrong type: {error}") from None
+
+
+def _read_folder(folder: Path, name: str) -> Checkpoint:
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         tokenizer_json = (folder / "tokenizer.json").read_text("utf-8")

@@ -115,6 +115,13 @@ class _Builder:
         self.matrix(f"{target}down", get(f"{source}mlp.down_proj.weight"))
 
 
+def _turns(arch: Architecture) -> NDArray[np.uint64]:
+    try:
+        return rope_turns(arch.head_width, arch.rope_theta, arch.rope_scaling)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise UnsupportedModelError(f"bad rotary scaling: {error!r}") from None
+
+
 def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> Pack:
     """The exact pack of a checkpoint, in memory, without its self-test answer.
 
@@ -122,6 +129,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     CorruptError.
     """
     arch = checkpoint.architecture
+    turns = _turns(arch)
     table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
     builder = _Builder(checkpoint)
     total = arch.layers + 2
@@ -143,7 +151,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     lengths = np.array([0, *(len(text) for text in table.token_bytes)], np.int64)
     builder.tensors["tokens.offsets"] = np.cumsum(lengths).astype(np.uint32)
     builder.tensors["tokens.bytes"] = np.frombuffer(b"".join(table.token_bytes), np.uint8)
-    builder.tensors["rope.turns"] = rope_turns(arch.head_width, arch.rope_theta, arch.rope_scaling)
+    builder.tensors["rope.turns"] = turns
     config = _config(arch, table, checkpoint.bos)
     for name, (dtype, shape) in expected_tensors(config).items():
         found = builder.tensors.get(name)

@@ -24,6 +24,8 @@ class KnownModel:
     pack_bytes: int | None
     identity: str | None
     """Hex identity its pack must have, None where no one has pinned it yet."""
+    selftest: str | None
+    """The answer to the self-test question that every engine must give, None likewise."""
     source: dict[str, str]
 
 

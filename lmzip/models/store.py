@@ -12,7 +12,9 @@ from pathlib import Path
 from ..engine.selftest import selftest_digest
 from ..engine.weights import Pack
 from ..errors import (
+    EngineError,
     LmzipError,
+    ModelError,
     ModelFetchError,
     ModelNotFoundError,
     UsageError,
@@ -120,7 +122,7 @@ class ModelStore:
             raise UsageError(f"{name!r} is a known model's name; choose another with --name")
         with self._lock(name):
             if path.exists() and not force:
-                raise UsageError(f"model {name!r} exists already (--force replaces it)")
+                raise ModelError(f"model {name!r} exists already (--force replaces it)")
             if source.is_dir():
                 checkpoint = read_folder(source, name)
             elif source.is_file():
@@ -146,6 +148,10 @@ class ModelStore:
         from ..engine.reference import ReferenceEngine
 
         answer = selftest_digest(ReferenceEngine(pack))
+        if known is not None and known.selftest and answer != known.selftest:
+            raise EngineError(
+                f"this machine computes wrong numbers for model {known.name!r}; please report this"
+            )
         path = self.path(pack.name)
         write_pack(dataclasses.replace(pack, selftest=answer), path)
         return Pack.open(path, verify=False)
