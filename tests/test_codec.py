@@ -334,9 +334,7 @@ def test_groups_stay_within_the_memory_limit(tiny_models):
     largest, needed = lm_archive(tiny_models, TEXT[:300]), 1
     while True:
         try:
-            lmzip.decompress(
-                lm_archive(tiny_models, TEXT[:300]), model=tiny_models, memory_limit=needed
-            )
+            lmzip.decompress(largest, model=tiny_models, memory_limit=needed)
             break
         except lmzip.MemoryLimitError:
             needed *= 2
