@@ -267,6 +267,8 @@ def test_interrupts_leave_no_partial_file(tiny_home, tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "lmzip", "big.txt"],
         cwd=tmp_path, env=environment, stderr=subprocess.PIPE,
+        # A shell starts background jobs with SIGINT ignored, and tests may run in one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not any(name.endswith(".tmp") for name in os.listdir(tmp_path)):
