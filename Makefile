@@ -1,17 +1,18 @@
 # make demo   set up, then compress and decompress a real text
 # make test   set up, then run the tests
 # make lint   ruff and mypy          make bench   sizes and speeds
+# make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench sanitize setup clean
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*)
+$(READY): pyproject.toml constraints.txt CMakeLists.txt $(shell find native -type f)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[dev]'
@@ -31,6 +32,12 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/sizes.py
 	$(BIN)/python benchmarks/speed.py
+
+sanitize:
+	cmake -S . -B build/sanitize -DLMZIP_TESTS=ON -DCMAKE_BUILD_TYPE=Debug \
+	    "-DLMZIP_TEST_FLAGS=-O1;-g;-fsanitize=address,undefined;-fno-sanitize-recover=all"
+	cmake --build build/sanitize --parallel 2
+	build/sanitize/kernels_test
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

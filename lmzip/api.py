@@ -42,6 +42,7 @@ def _models(
     engine: str = "auto",
     device: str = "cpu",
     threads: int | None = None,
+    isa: str | None = None,
 ) -> ModelSource:
     if model is not None and not isinstance(model, str):
         return model
@@ -49,7 +50,8 @@ def _models(
     from .models.store import ModelStore
 
     store = ModelStore(home or models_home(), offline=offline)
-    return StoreModels(model, store=store, engine=engine, device=device, threads=threads)
+    isa = isa or os.environ.get("LMZIP_ISA")
+    return StoreModels(model, store=store, engine=engine, device=device, threads=threads, isa=isa)
 
 
 def compress(
@@ -63,7 +65,7 @@ def compress(
     """An archive of `data`.
 
     `model` is the name of an installed or known model (the default one if None) or a loaded one.
-    Further options: `home` (folder of the models), `offline`, `engine`, `device`, `threads`.
+    Further options: `home` (folder of the models), `offline`, `engine`, `device`, `threads`, `isa`.
     Raises LmzipError.
     """
     content = bytes(data)

@@ -2,53 +2,204 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
 
+#include <cstring>
+#include <memory>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "frequencies.h"
+#include "isa/isa.h"
+#include "model.h"
 #include "quantize.h"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
-using Input = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Output = nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <class T, std::size_t n>
+using Array = nb::ndarray<T, nb::ndim<n>, nb::c_contig, nb::device::cpu>;
 
-using Floats = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Bytes = nb::ndarray<std::int8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Steps = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+namespace {
+
+// A model with what its weights point to: the pack's arrays, and padded copies of the short ones.
+class BoundModel {
+  public:
+    BoundModel(const nb::dict& config, nb::dict tensors, std::size_t threads, const std::string& isa)
+        : tensors_(std::move(tensors)),
+          model_(std::make_unique<lmzip::Model>(read_config(config), read_weights(config),
+                                                lmzip::find_kernels(isa), threads)) {}
+
+    lmzip::Model& model() { return *model_; }
+
+  private:
+    static std::size_t size(const nb::dict& config, const char* name) {
+        return nb::cast<std::size_t>(config[name]);
+    }
+
+    static lmzip::Config read_config(const nb::dict& c) {
+        return {size(c, "layers"),     size(c, "width"),     size(c, "heads"),
+                size(c, "kv_heads"),   size(c, "head_width"), size(c, "ffn_width"),
+                size(c, "vocab"),      nb::cast<float>(c["norm_eps"]),
+                nb::cast<float>(c["score_scale"]),
+                nb::cast<std::vector<std::int32_t>>(c["suppressed"])};
+    }
+
+    // A vector of n floats, copied and padded with zeros.
+    const float* floats(const std::string& name, std::size_t n) {
+        const auto array = nb::cast<Array<const float, 1>>(tensors_[name.c_str()]);
+        if (array.shape(0) != n) throw std::invalid_argument(name + " has a wrong length");
+        auto& copy = copies_.emplace_back(lmzip::padded(n) + 16);
+        const auto at = reinterpret_cast<std::uintptr_t>(copy.data()) % 64;
+        float* aligned = copy.data() + (64 - at) % 64 / sizeof(float);
+        std::memcpy(aligned, array.data(), n * sizeof(float));
+        return aligned;
+    }
+
+    lmzip::Matrix matrix(const std::string& name, std::size_t rows, std::size_t columns) {
+        const auto array = nb::cast<Array<const std::uint8_t, 4>>(tensors_[(name + ".weight").c_str()]);
+        const lmzip::Matrix found{array.data(), floats(name + ".scale", rows), rows, columns};
+        if (array.shape(0) != found.row_tiles() || array.shape(1) != found.groups() ||
+            array.shape(2) != lmzip::kTile || array.shape(3) != 4)
+            throw std::invalid_argument(name + " has a wrong shape");
+        return found;
+    }
+
+    lmzip::Weights read_weights(const nb::dict& config) {
+        const lmzip::Config c = read_config(config);
+        const bool tied = nb::cast<bool>(config["tied"]), bias = nb::cast<bool>(config["qkv_bias"]);
+        const bool qk_norm = nb::cast<bool>(config["qk_norm"]);
+        const std::size_t heads = c.heads * c.head_width, kv = c.kv_heads * c.head_width;
+        lmzip::Weights found;
+        found.embed = matrix("embed", c.vocab, c.width);
+        found.head = tied ? found.embed : matrix("head", c.vocab, c.width);
+        found.norm = floats("norm", c.width);
+        const auto turns = nb::cast<Array<const std::uint64_t, 1>>(tensors_["rope.turns"]);
+        if (turns.shape(0) != c.head_width / 2) throw std::invalid_argument("rope.turns has a wrong length");
+        found.turns = turns.data();
+        for (std::size_t i = 0; i < c.layers; ++i) {
+            const std::string p = "layers." + std::to_string(i) + ".";
+            found.layers.push_back({
+                .attention_norm = floats(p + "attention_norm", c.width),
+                .ffn_norm = floats(p + "ffn_norm", c.width),
+                .qkv = matrix(p + "qkv", heads + 2 * kv, c.width),
+                .o = matrix(p + "o", c.width, heads),
+                .gate_up = matrix(p + "gate_up", 2 * c.ffn_width, c.width),
+                .down = matrix(p + "down", c.width, c.ffn_width),
+                .qkv_bias = bias ? floats(p + "qkv.bias", heads + 2 * kv) : nullptr,
+                .q_norm = qk_norm ? floats(p + "q_norm", c.head_width) : nullptr,
+                .k_norm = qk_norm ? floats(p + "k_norm", c.head_width) : nullptr,
+            });
+        }
+        return found;
+    }
+
+    nb::dict tensors_;
+    std::vector<std::vector<float>> copies_;
+    std::unique_ptr<lmzip::Model> model_;
+};
+
+void bind_model(nb::module_& m) {
+    nb::class_<lmzip::Cache>(m, "Cache")
+        .def_prop_ro("position", &lmzip::Cache::position)
+        .def_prop_ro("streams", &lmzip::Cache::streams)
+        .def_prop_ro("bytes", &lmzip::Cache::bytes)
+        .def("keep", [](lmzip::Cache& cache, Array<const std::int64_t, 1> rows) {
+            cache.keep(rows.data(), rows.shape(0));
+        });
+    nb::class_<lmzip::States>(m, "States").def(nb::init<>());
+    nb::class_<BoundModel>(m, "Model", "A decoder in exact arithmetic; not for two threads at once.")
+        .def(nb::init<const nb::dict&, nb::dict, std::size_t, const std::string&>(), "config"_a,
+             "tensors"_a, "threads"_a, "isa"_a)
+        .def_prop_ro("isa", [](BoundModel& self) { return self.model().kernels().name; })
+        .def("new_cache",
+             [](BoundModel& self, std::size_t streams, std::size_t window, std::size_t sinks,
+                std::size_t length) {
+                 if (streams == 0 || window == 0 || length == 0 || length >= std::size_t{1} << 30)
+                     throw std::invalid_argument("streams, window and length must be positive");
+                 const lmzip::Config& c = self.model().config();
+                 return std::make_unique<lmzip::Cache>(lmzip::CacheShape{
+                     c.layers, c.kv_heads, c.head_width, streams, window, sinks, length});
+             })
+        .def("forward",
+             [](BoundModel& self, Array<const std::int64_t, 2> tokens, lmzip::Cache& cache,
+                lmzip::States& states) {
+                 const std::size_t count = tokens.shape(1);
+                 if (tokens.shape(0) != cache.streams() || count == 0)
+                     throw std::invalid_argument("tokens must be [streams, count > 0]");
+                 if (cache.position() + count > cache.shape().length)
+                     throw std::invalid_argument("the cache is full");
+                 for (std::size_t i = 0; i < tokens.size(); ++i)
+                     if (tokens.data()[i] < 0 ||
+                         static_cast<std::size_t>(tokens.data()[i]) >= self.model().config().vocab)
+                         throw std::invalid_argument("a token lies outside the vocabulary");
+                 nb::gil_scoped_release release;
+                 self.model().forward(tokens.data(), count, cache, states);
+             })
+        .def("high",
+             [](BoundModel& self, lmzip::States& states, Array<std::int32_t, 2> freqs) {
+                 if (freqs.shape(0) != states.rows || freqs.shape(1) != self.model().high_digits())
+                     throw std::invalid_argument("freqs must be [rows, high digits]");
+                 nb::gil_scoped_release release;
+                 self.model().high(states, freqs.data());
+             })
+        .def("low", [](BoundModel& self, lmzip::States& states, Array<const std::int64_t, 1> high,
+                       Array<std::int32_t, 2> freqs) {
+            if (high.shape(0) != states.rows || freqs.shape(0) != states.rows || freqs.shape(1) != 256)
+                throw std::invalid_argument("high must be [rows], freqs [rows, 256]");
+            for (std::size_t i = 0; i < states.rows; ++i)
+                if (high.data()[i] < 0 ||
+                    static_cast<std::size_t>(high.data()[i]) >= self.model().high_digits())
+                    throw std::invalid_argument("a high digit lies outside the vocabulary");
+            nb::gil_scoped_release release;
+            self.model().low(states, high.data(), freqs.data());
+        });
+    m.def(
+        "instruction_sets",
+        [] {
+            std::vector<std::string> names;
+            for (const lmzip::Kernels* kernels : lmzip::available_kernels()) names.push_back(kernels->name);
+            return names;
+        },
+        "Those this machine can run, the fastest first.");
+}
+
+}  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() = "Kernels of lmzip; each has a readable twin in Python.";
+    bind_model(m);
     m.def(
         "frequencies",
-        [](Input weights, Output freqs) {
+        [](Array<const std::int32_t, 2> weights, Array<std::int32_t, 2> freqs) {
             if (weights.shape(0) != freqs.shape(0) || weights.shape(1) != freqs.shape(1) ||
                 weights.shape(1) == 0)
                 throw std::invalid_argument("weights and freqs must have one shape, [rows, n > 0]");
             nb::gil_scoped_release release;
             lmzip::frequencies(weights.data(), freqs.data(), weights.shape(0), weights.shape(1));
         },
-        nb::arg("weights").noconvert(), nb::arg("freqs").noconvert(),
+        "weights"_a.noconvert(), "freqs"_a.noconvert(),
         "Frequencies [rows, n] summing to 2**24 a row, from integer weights [rows, n].");
     m.def(
         "hadamard",
-        [](Floats x, std::size_t block) {
+        [](Array<float, 2> x, std::size_t block) {
             if (block == 0 || (block & (block - 1)) != 0 || x.shape(1) % block != 0)
                 throw std::invalid_argument("block must be a power of two that divides the width");
             nb::gil_scoped_release release;
             lmzip::hadamard(x.data(), x.shape(0), x.shape(1), block);
         },
-        nb::arg("x").noconvert(), nb::arg("block"),
-        "Every block of x [rows, width] times the Hadamard matrix, in place.");
+        "x"_a.noconvert(), "block"_a, "Every block of x [rows, width] times the Hadamard matrix, in place.");
     m.def(
         "quantize",
-        [](Floats x, Bytes q, Steps step) {
-            if (q.shape(0) != x.shape(0) || q.shape(1) != x.shape(1) ||
-                step.shape(0) != x.shape(0))
+        [](Array<float, 2> x, Array<std::int8_t, 2> q, Array<float, 1> step) {
+            if (q.shape(0) != x.shape(0) || q.shape(1) != x.shape(1) || step.shape(0) != x.shape(0))
                 throw std::invalid_argument("x and q must be [rows, width], step [rows]");
             nb::gil_scoped_release release;
             lmzip::quantize(x.data(), q.data(), step.data(), x.shape(0), x.shape(1));
         },
-        nb::arg("x").noconvert(), nb::arg("q").noconvert(), nb::arg("step").noconvert(),
+        "x"_a.noconvert(), "q"_a.noconvert(), "step"_a.noconvert(),
         "Int8 values [rows, width] and steps [rows] of x [rows, width].");
 }

@@ -95,7 +95,8 @@ class _Session:
             store=ModelStore(models_home(), offline=given["offline"]),
             engine=given["engine"],
             device=given["device"],
-            threads=given["threads"] or _available_cores(),
+            threads=given["threads"],
+            isa=given["isa"],
             progress=self._model_bar,
             notice=self._notice,
         )
@@ -209,14 +210,6 @@ class _Discard:
 
     def write(self, data: bytes) -> int:
         return len(data)
-
-
-def _available_cores() -> int:
-    """Cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
 
 
 def _open_input(name: str, options: _Options) -> BinaryIO:

@@ -18,8 +18,9 @@ Freqs = NDArray[np.int32]
 class Cache(Protocol):
     """The keys and values of some streams in lockstep. Made by `Engine.new_cache`."""
 
-    position: int
-    """How many tokens every stream has been fed."""
+    @property
+    def position(self) -> int:
+        """How many tokens every stream has been fed."""
 
     def keep(self, rows: NDArray[np.int64]) -> None:
         """Drop all streams but `rows`, in that order."""

@@ -148,7 +148,11 @@ class ReferenceEngine:
         self.matmul = IntMatmul(self.device)
         self._turns = np.ascontiguousarray(pack.tensors["rope.turns"])
         self._weights = {
-            name: torch.from_numpy(np.array(tensor)).to(self.device)
+            name: torch.from_numpy(
+                pack.matrix(name.removesuffix(".weight"))
+                if name.endswith(".weight")
+                else np.array(tensor)
+            ).to(self.device)
             for name, tensor in pack.tensors.items()
             if not name.startswith(("tokens.", "rope."))
         }

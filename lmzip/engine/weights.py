@@ -1,7 +1,8 @@
 """An exact model pack: one safetensors file with integer weights (FORMAT.md, "Packs").
 
-The reader maps the file and hands out views; nothing is copied. The *identity* of a pack is a hash
-over its config and tensors alone, so that a name or a licence note never changes it.
+The reader maps the file and hands out views; nothing is copied, and processes share the pages. The
+matrices lie in tiles, as the native kernels read them. The *identity* of a pack is a hash over its
+config and tensors alone, so that a name or a licence note never changes it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,24 @@ from ..errors import CorruptError, VersionError
 from .arithmetic import INT8_MAX, NUMERICS_VERSION
 from .config import ModelConfig
 
-__all__ = ["Pack", "Tensors", "expected_tensors", "pack_identity", "read_safetensors"]
+__all__ = [
+    "PACK_VERSION",
+    "Pack",
+    "Tensors",
+    "expected_tensors",
+    "pack_identity",
+    "read_safetensors",
+    "tile_matrix",
+    "untile_matrix",
+]
+
+PACK_VERSION = 2
+
+TILE_ROWS, TILE_COLUMNS = 16, 4
+"""A matrix lies in tiles of 16 rows by 4 columns: what one vector instruction multiplies."""
+
+TILE_OFFSET = 128
+"""Added to weights in a pack: vpdpbusd wants one operand unsigned."""
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -84,7 +103,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, s
 
 def expected_tensors(config: ModelConfig) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     """Name, dtype and shape of every weight that a pack of this config holds."""
-    i1, f4 = np.dtype("i1"), np.dtype("<f4")
+    u1, f4 = np.dtype("u1"), np.dtype("<f4")
     expected: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "rope.turns": (np.dtype("<u8"), (config.head_width // 2,)),
         "tokens.offsets": (np.dtype("<u4"), (config.vocab + 1,)),
@@ -92,7 +111,8 @@ def expected_tensors(config: ModelConfig) -> dict[str, tuple[np.dtype[Any], tupl
     }
 
     def matrix(name: str, rows: int, columns: int) -> None:
-        expected[f"{name}.weight"] = (i1, (rows, columns))
+        tiles = (-(-rows // TILE_ROWS), -(-columns // TILE_COLUMNS), TILE_ROWS, TILE_COLUMNS)
+        expected[f"{name}.weight"] = (u1, tiles)
         expected[f"{name}.scale"] = (f4, (rows,))
 
     matrix("embed", config.vocab, config.width)
@@ -114,15 +134,37 @@ def expected_tensors(config: ModelConfig) -> dict[str, tuple[np.dtype[Any], tupl
     return expected
 
 
+def tile_matrix(rows: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Weights [N, K] as a pack stores them: [N / 16, K / 4, 16, 4], 128 larger, padded with 0."""
+    count, columns = rows.shape
+    padding = ((0, -count % TILE_ROWS), (0, -columns % TILE_COLUMNS))
+    stored = (np.pad(rows, padding).view(np.uint8)) ^ np.uint8(TILE_OFFSET)
+    tiles = stored.reshape(-1, TILE_ROWS, stored.shape[1] // TILE_COLUMNS, TILE_COLUMNS)
+    return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3))
+
+
+def untile_matrix(tiles: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.int8]:
+    """The inverse of `tile_matrix`: int8 [rows, columns]."""
+    stored = tiles.transpose(0, 2, 1, 3).reshape(len(tiles) * TILE_ROWS, -1)[:rows, :columns]
+    return np.asarray(stored ^ np.uint8(TILE_OFFSET)).view(np.int8)
+
+
 def pack_identity(config: ModelConfig, tensors: Mapping[str, NDArray[Any]]) -> bytes:
     """The 32 bytes that name a model: SHA-256 over arithmetic, config and tensors (FORMAT.md)."""
-    outer = hashlib.sha256(b"lmzip pack 1\0")
+
+    def digest(name: str) -> bytes:
+        tensor = np.ascontiguousarray(tensors[name])
+        return hashlib.sha256(tensor.data if tensor.size else b"").digest()
+
+    names = sorted(tensors)
+    with ThreadPoolExecutor(4) as pool:  # hashlib lets other threads run
+        digests = list(pool.map(digest, names))
+    outer = hashlib.sha256(f"lmzip pack {PACK_VERSION}\0".encode())
     outer.update(NUMERICS_VERSION.to_bytes(4, "little"))
     text = config.to_json().encode()
     outer.update(len(text).to_bytes(4, "little") + text)
-    for name in sorted(tensors):
-        tensor = np.ascontiguousarray(tensors[name])
-        inner = hashlib.sha256(tensor.data if tensor.size else b"").digest()
+    for name, inner in zip(names, digests, strict=True):
+        tensor = tensors[name]
         shape = "x".join(str(n) for n in tensor.shape)
         outer.update(f"{name}\0{tensor.dtype.str}\0{shape}\0".encode() + inner)
     return outer.digest()
@@ -151,6 +193,7 @@ class Pack:
         path = Path(path)
         tensors, metadata, _ = read_safetensors(path)
         try:
+            version = int(metadata.get("lmzip.pack", "1"))
             numerics = int(metadata["lmzip.numerics"])
             identity = bytes.fromhex(metadata["lmzip.identity"])
             config_text, name = metadata["lmzip.config"], metadata["lmzip.name"]
@@ -158,6 +201,11 @@ class Pack:
             notes = json.loads(metadata.get("lmzip.notes", "{}"))
         except (KeyError, ValueError):
             raise CorruptError(f"{path.name}: not an lmzip pack") from None
+        if version != PACK_VERSION:
+            raise VersionError(
+                f"{path.name}: a pack of version {version}, this program reads {PACK_VERSION}; "
+                "pull or convert the model again"
+            )
         if numerics != NUMERICS_VERSION:
             raise VersionError(
                 f"{path.name}: made for arithmetic {numerics}, this program has {NUMERICS_VERSION}"
@@ -169,13 +217,28 @@ class Pack:
                 raise CorruptError(f"{path.name}: tensor {key} is missing or has a wrong shape")
         if "tokens.bytes" not in tensors or tensors["tokens.bytes"].dtype != np.uint8:
             raise CorruptError(f"{path.name}: tensor tokens.bytes is missing")
+        pack = cls(config, tensors, identity, name, tokenizer_json, notes, selftest, path)
         if verify:
-            if pack_identity(config, tensors) != identity:
-                raise CorruptError(f"{path.name}: the weights do not match the pack's identity")
-            for key, tensor in tensors.items():
-                if tensor.dtype == np.int8 and tensor.size and tensor.min() < -INT8_MAX:
-                    raise CorruptError(f"{path.name}: {key} holds -128, which is no weight")
-        return cls(config, tensors, identity, name, tokenizer_json, notes, selftest, path)
+            pack.verify()
+        return pack
+
+    def verify(self) -> None:
+        """Read all weights and compare them with the identity. Raises CorruptError."""
+        name = self.path.name if self.path else self.name
+        if pack_identity(self.config, self.tensors) != self.identity:
+            raise CorruptError(f"{name}: the weights do not match the pack's identity")
+        for key, tensor in self.tensors.items():
+            if key.endswith(".weight") and tensor.min() < TILE_OFFSET - INT8_MAX:
+                raise CorruptError(f"{name}: {key} holds -128, which is no weight")
+
+    def matrix(self, name: str) -> NDArray[np.int8]:
+        """The weights [N, K] of that name, untiled: a copy."""
+        columns = {
+            "o": self.config.heads * self.config.head_width,
+            "down": self.config.ffn_width,
+        }.get(name.rpartition(".")[2], self.config.width)
+        rows = len(self.tensors[f"{name}.scale"])
+        return untile_matrix(self.tensors[f"{name}.weight"], rows, columns)
 
     def size_bytes(self) -> int:
         """Bytes of all tensors together."""

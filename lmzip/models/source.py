@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from ..codec import CodecModel
 from ..engine import Engine, Pack
+from ..engine.cores import available_cores
+from ..engine.extension import extension, load_error
 from ..engine.selftest import require_selftest
 from ..errors import EngineError, ModelNotFoundError
 from ..format import ModelReference
@@ -16,25 +20,60 @@ from .store import ModelStore
 __all__ = ["StoreModels", "load_model"]
 
 Progress = Callable[[str, int, int], None]
-ENGINES = ("auto", "reference")
+ENGINES = ("auto", "native", "reference")
 
 
-def _engine(pack: Pack, engine: str, device: str, threads: int | None) -> Engine:
+def _engine(
+    pack: Pack,
+    engine: str,
+    device: str,
+    threads: int | None,
+    isa: str | None,
+    notice: Callable[[str], None],
+) -> Engine:
     if engine not in ENGINES:
         raise EngineError(f"no engine {engine!r} (there are: {', '.join(ENGINES)})")
+    threads = threads or available_cores()
+    if engine == "native" and device != "cpu":
+        raise EngineError(f"the native engine runs on the cpu, not on {device!r}")
+    if engine == "native" or (engine == "auto" and device == "cpu"):
+        if engine == "native" or extension is not None:
+            from ..engine.native import NativeEngine
+
+            return NativeEngine(pack, threads=threads, isa=isa)
+        notice(
+            f"the native engine could not be loaded ({load_error}); PyTorch runs instead, slowly"
+        )
     from ..engine.reference import ReferenceEngine
 
     return ReferenceEngine(pack, device=device, threads=threads)
 
 
 def load_model(
-    pack: Pack, *, engine: str = "auto", device: str = "cpu", threads: int | None = None
+    pack: Pack,
+    *,
+    engine: str = "auto",
+    device: str = "cpu",
+    threads: int | None = None,
+    isa: str | None = None,
+    tokenizing: bool = False,
+    notice: Callable[[str], None] = lambda message: None,
 ) -> CodecModel:
-    """An open pack as a model ready to code with. Raises EngineError if its self-test fails."""
-    loaded = _engine(pack, engine, device, threads)
+    """An open pack as a model ready to code with, its weights verified.
+
+    `engine` "auto" is the native one on a CPU if it is there. `threads` None or 0: all cores.
+    Raises CorruptError, or EngineError if the engine's self-test fails.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        # Hashing needs no interpreter: the rest of the loading goes on beside it.
+        verified = pool.submit(pack.verify)
+        loaded = _engine(pack, engine, device, threads, isa, notice)
+        vocabulary = Vocabulary(pack.tensors["tokens.offsets"], pack.tensors["tokens.bytes"])
+        tokenizer = Tokenizer(vocabulary, pack.tokenizer_json)
+        if tokenizing:
+            tokenizer.load()
+        verified.result()
     require_selftest(loaded, pack)
-    vocabulary = Vocabulary(pack.tensors["tokens.offsets"], pack.tensors["tokens.bytes"])
-    tokenizer = Tokenizer(vocabulary, pack.tokenizer_json)
     return CodecModel(loaded, tokenizer, pack.identity, pack.name)
 
 
@@ -49,14 +88,17 @@ class StoreModels:
         engine: str = "auto",
         device: str = "cpu",
         threads: int | None = None,
+        isa: str | None = None,
         progress: Progress | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name or default_name()
         self._store = store or ModelStore()
-        self._options = {"engine": engine, "device": device, "threads": threads}
         self._progress = progress
         self._notice = notice or (lambda message: None)
+        self._load_model = functools.partial(
+            load_model, engine=engine, device=device, threads=threads, isa=isa, notice=self._notice
+        )
         self._loaded: dict[bytes, CodecModel] = {}
         self._named: CodecModel | None = None
 
@@ -67,7 +109,7 @@ class StoreModels:
         if not self._store.path(self.name).is_file():
             known_model(self.name)
             self._pull(self.name)
-        self._named = self._load(self._store.open(self.name))
+        self._named = self._load(self._store.open(self.name, verify=False), tokenizing=True)
         return self._named
 
     def for_reference(self, reference: ModelReference) -> CodecModel:
@@ -85,7 +127,7 @@ class StoreModels:
         for model in known_models():
             if model.identity is not None and model.identity.startswith(wanted):
                 self._pull(model.name)
-                return self._store.open(model.name)
+                return self._store.open(model.name, verify=False)
         raise ModelNotFoundError(
             f"the archive needs model {reference.name!r} (identity {wanted}), "
             "which is not installed here"
@@ -98,7 +140,7 @@ class StoreModels:
             self._notice(f"fetching model {name} ({shown}once)")
         self._store.pull(name, progress=self._progress)
 
-    def _load(self, pack: Pack) -> CodecModel:
+    def _load(self, pack: Pack, *, tokenizing: bool = False) -> CodecModel:
         if pack.identity not in self._loaded:
-            self._loaded[pack.identity] = load_model(pack, **self._options)  # type: ignore[arg-type]
+            self._loaded[pack.identity] = self._load_model(pack, tokenizing=tokenizing)
         return self._loaded[pack.identity]

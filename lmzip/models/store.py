@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..engine.selftest import selftest_digest
 from ..engine.weights import Pack
@@ -19,11 +20,10 @@ from ..errors import (
     ModelNotFoundError,
     UsageError,
 )
-from .checkpoint import Checkpoint, read_folder
-from .convert import build_pack, write_pack
-from .fetch import fetch_checkpoint
-from .gguf_checkpoint import read_gguf
 from .registry import KnownModel, known_model, known_models
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
 
 __all__ = ["InstalledModel", "ModelStore", "default_home"]
 
@@ -85,14 +85,14 @@ class ModelStore:
         return Pack.open(path, verify=verify)
 
     def find(self, identity: bytes) -> Pack | None:
-        """The installed pack whose identity starts with those bytes, or None."""
+        """The installed pack whose identity starts with those bytes, not verified, or None."""
         for model in self.installed():
             try:
                 pack = Pack.open(model.path, verify=False)
             except LmzipError:
                 continue
             if pack.identity.startswith(identity):
-                return Pack.open(model.path)
+                return pack
         return None
 
     def pull(self, name: str, *, force: bool = False, progress: Progress | None = None) -> Pack:
@@ -100,6 +100,8 @@ class ModelStore:
 
         Raises ModelNotFoundError (unknown, or offline), ModelFetchError.
         """
+        from .fetch import fetch_checkpoint
+
         model = known_model(name)
         with self._lock(name):
             if self.path(name).is_file() and not force:
@@ -117,6 +119,9 @@ class ModelStore:
         self, source: Path, name: str, *, force: bool = False, progress: Progress | None = None
     ) -> Pack:
         """Convert a checkpoint (a GGUF file or a Hugging Face folder) into an installed pack."""
+        from .checkpoint import read_folder
+        from .gguf_checkpoint import read_gguf
+
         path = self.path(name)
         if any(model.name == name for model in known_models()):
             raise UsageError(f"{name!r} is a known model's name; choose another with --name")
@@ -139,14 +144,15 @@ class ModelStore:
             raise ModelNotFoundError(f"model {name!r} is not installed") from None
 
     def _convert(self, checkpoint: Checkpoint, known: KnownModel | None, report: Progress) -> Pack:
+        from ..engine.reference import ReferenceEngine
+        from .convert import build_pack, write_pack
+
         pack = build_pack(checkpoint, progress=report)
         if known is not None and known.identity and pack.identity.hex() != known.identity:
             raise ModelFetchError(
                 f"model {known.name!r} converts to {pack.identity.hex()[:16]}..., "
                 f"expected {known.identity[:16]}...; please report this"
             )
-        from ..engine.reference import ReferenceEngine
-
         answer = selftest_digest(ReferenceEngine(pack))
         if known is not None and known.selftest and answer != known.selftest:
             raise EngineError(

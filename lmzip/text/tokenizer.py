@@ -67,6 +67,14 @@ class Tokenizer:
         self._backend: _Backend | None = None
         self._byte_ids = np.array([vocabulary.byte_tokens[b] for b in range(256)], np.int64)
 
+    def load(self) -> _Backend:
+        """The library's tokenizer; only tokenizing needs it, and making it takes a while."""
+        if self._backend is None:
+            from tokenizers import Tokenizer as Backend
+
+            self._backend = Backend.from_str(self._json)
+        return self._backend
+
     def tokenize(self, data: bytes) -> NDArray[np.int64]:
         """Tokens whose bytes concatenate to exactly `data`."""
         parts: list[NDArray[np.int64]] = []
@@ -98,11 +106,7 @@ class Tokenizer:
 
     def _encode(self, text: str) -> NDArray[np.int64] | None:
         """The tokenizer's answer if its bytes are exactly the text's, else None."""
-        if self._backend is None:
-            from tokenizers import Tokenizer as Backend
-
-            self._backend = Backend.from_str(self._json)
-        ids = self._backend.encode(text, add_special_tokens=False).ids
+        ids = self.load().encode(text, add_special_tokens=False).ids
         table = self.vocabulary.tokens
         if any(i >= len(table) or not table[i] for i in ids):
             return None

@@ -1,0 +1,72 @@
+#include "cache.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <stdexcept>
+
+namespace lmzip {
+
+namespace {
+// Tokens over all streams that pass through the layers at once while a window slides.
+constexpr std::size_t kChunkRows = 256;
+}  // namespace
+
+void Cache::Free::operator()(void* p) const { std::free(p); }
+
+Cache::Cache(const CacheShape& shape) : shape_(shape) {
+    const std::size_t chunk = std::clamp<std::size_t>(kChunkRows / shape.streams, 1, kChunkRows);
+    slots_ = std::min(shape.length, shape.sinks + shape.window + chunk - 1);
+    ring_ = std::max<std::size_t>(1, slots_ - std::min(slots_, shape.sinks));
+    capacity_ = wide(slots_);
+    const std::size_t width = padded(shape.head_width);
+    head_bytes_ = capacity_ * (2 * width + 2 * sizeof(float));
+    bytes_ = shape.layers * shape.streams * shape.kv_heads * head_bytes_;
+    // Zeros from the system: pages that are never written are never there.
+    memory_.reset(static_cast<std::uint8_t*>(std::calloc(bytes_ + 64, 1)));
+    if (!memory_) throw std::bad_alloc();
+    entries_ = memory_.get() + (64 - reinterpret_cast<std::uintptr_t>(memory_.get()) % 64);
+    for (std::size_t stream = 0; stream < shape.streams; ++stream) rows_.push_back(stream);
+    slot_position_.assign(capacity_, std::numeric_limits<std::int32_t>::max());
+    tile_first_.assign(capacity_ / kTile, std::numeric_limits<std::int32_t>::max());
+    tile_last_ = tile_first_;
+}
+
+std::size_t Cache::chunk(std::size_t tokens) const {
+    const std::size_t most = std::max<std::size_t>(1, kChunkRows / streams());
+    const std::size_t now = std::min(tokens, most);
+    if (shape_.length <= slots_) return now;
+    return std::min(now, slots_ - shape_.sinks - shape_.window + 1);
+}
+
+void Cache::open(std::size_t count) {
+    for (std::size_t p = position_; p < position_ + count; ++p) {
+        const std::size_t at = slot(p);
+        slot_position_[at] = static_cast<std::int32_t>(p);
+        const std::size_t tile = at / kTile;
+        const auto first = slot_position_.begin() + static_cast<std::ptrdiff_t>(tile * kTile);
+        const auto [least, greatest] = std::minmax_element(first, first + kTile);
+        tile_first_[tile] = *least;
+        tile_last_[tile] = *greatest;
+    }
+    filled_ = wide(std::min(position_ + count, slots_));
+}
+
+HeadCache Cache::head(std::size_t layer, std::size_t stream, std::size_t kv_head) const {
+    const std::size_t index =
+        (layer * shape_.streams + rows_[stream]) * shape_.kv_heads + kv_head;
+    std::uint8_t* at = entries_ + index * head_bytes_;
+    const std::size_t matrix = capacity_ * padded(shape_.head_width);
+    auto* steps = reinterpret_cast<float*>(at + 2 * matrix);
+    return {at, reinterpret_cast<std::int8_t*>(at + matrix), steps, steps + capacity_};
+}
+
+void Cache::keep(const std::int64_t* rows, std::size_t count) {
+    std::vector<std::size_t> kept;
+    for (std::size_t i = 0; i < count; ++i)
+        kept.push_back(rows_.at(static_cast<std::size_t>(rows[i])));
+    rows_ = std::move(kept);
+}
+
+}  // namespace lmzip

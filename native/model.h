@@ -1,0 +1,93 @@
+// A Llama-family decoder in the exact arithmetic of NUMERICS.md. Read `Model::layers` in model.cpp
+// beside section 1; everything it calls is one kernel or the plan of one.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "cache.h"
+#include "kernels.h"
+#include "team.h"
+
+namespace lmzip {
+
+struct Config {
+    std::size_t layers, width, heads, kv_heads, head_width, ffn_width, vocab;
+    float norm_eps, score_scale;
+    std::vector<std::int32_t> suppressed;
+};
+
+struct Layer {
+    const float *attention_norm, *ffn_norm;  // [padded(width)]
+    Matrix qkv, o, gate_up, down;
+    const float* qkv_bias;         // [padded(rows)] or null
+    const float *q_norm, *k_norm;  // [padded(head width)] or null
+};
+
+struct Weights {
+    Matrix embed, head;
+    std::vector<Layer> layers;
+    const float* norm;           // [padded(width)]
+    const std::uint64_t* turns;  // [head width / 2]
+};
+
+// A growing array of bytes, aligned for vectors, with slack behind its end; zero when made.
+class Buffer {
+  public:
+    // At least n of them; what was there is lost if it grows.
+    template <class T>
+    T* get(std::size_t n) {
+        return reinterpret_cast<T*>(reserve(n * sizeof(T)));
+    }
+
+  private:
+    std::uint8_t* reserve(std::size_t bytes);
+    std::vector<std::uint8_t> storage_;
+};
+
+// What is kept of the tokens just fed: quantised final states, and the greatest logit of each.
+struct States {
+    std::size_t rows = 0, stride = 0;
+    std::vector<std::int8_t> q;
+    std::vector<float> step, top;
+    std::vector<std::int32_t> sum;
+
+    Quantized from(std::size_t row);
+};
+
+class Model {
+  public:
+    Model(Config config, Weights weights, const Kernels& kernels, std::size_t threads);
+
+    const Config& config() const { return config_; }
+    const Kernels& kernels() const { return kernels_; }
+    std::size_t high_digits() const { return (config_.vocab + 255) / 256; }
+    std::size_t threads() const { return team_.threads(); }
+
+    // Feed tokens [streams, count], all of them in the vocabulary. Section 1.
+    void forward(const std::int64_t* tokens, std::size_t count, Cache& cache, States& states);
+    // Frequencies [rows, high_digits()] of the high digit. Sections 9 and 10.
+    void high(States& states, std::int32_t* freqs);
+    // Frequencies [rows, 256] of the low digit after the high digits [rows]; `high` comes first.
+    void low(States& states, const std::int64_t* high, std::int32_t* freqs);
+
+  private:
+    struct Chunk;
+    struct Scratch;
+    void layers(const Chunk& chunk, std::size_t thread);
+    void attention(const Chunk& chunk, std::size_t layer, std::size_t thread);
+    void hide(float* logits, std::size_t first, std::size_t last) const;
+    Quantized quantized(Buffer& buffer, std::size_t rows, std::size_t columns, std::size_t row_unit);
+
+    Config config_;
+    Weights weights_;
+    const Kernels& kernels_;
+    HeadShape shape_;
+    Team team_;
+    Buffer x_, y_, attended_, narrow_, wide_, near_, far_, angles_, logits_, tops_;
+    std::vector<Buffer> row_scratch_, attend_scratch_;  // of each thread
+};
+
+}  // namespace lmzip
