@@ -41,9 +41,7 @@ def _engine(
             from ..engine.native import NativeEngine
 
             return NativeEngine(pack, threads=threads, isa=isa)
-        notice(
-            f"the native engine could not be loaded ({load_error}); PyTorch runs instead, slowly"
-        )
+        notice(f"no native engine here ({load_error}): PyTorch runs instead, several times slower")
     from ..engine.reference import ReferenceEngine
 
     return ReferenceEngine(pack, device=device, threads=threads)

@@ -1,0 +1,1 @@
+"""The recipe of the embedded models: tokenizer, data, training, export (training/README.md)."""

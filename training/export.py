@@ -1,0 +1,88 @@
+"""A checkpoint to a Hugging Face folder, and that to an lmzip pack."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from . import config as configs
+from .config import Config, Shape
+from .tokenizer import START
+
+
+def hub_config(shape: Shape) -> dict[str, Any]:
+    """The config.json of that shape."""
+    return {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "hidden_size": shape.width,
+        "intermediate_size": shape.ffn_width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_width,
+        "vocab_size": shape.vocab,
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.norm_eps,
+        "rope_theta": shape.rope_theta,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "tie_word_embeddings": True,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "torch_dtype": "float32",
+    }
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """The finished model if there is one, else the newest checkpoint."""
+    final = folder / "final.pt"
+    found = [final] if final.exists() else sorted(folder.glob("step-*.pt"))
+    if not found:
+        raise FileNotFoundError(f"{folder.name}: no checkpoint")
+    return found[-1]
+
+
+def write_folder(shape: Shape, checkpoint: Path, tokenizer: Path, target: Path) -> None:
+    """A Hugging Face folder: config.json, tokenizer.json, model.safetensors in binary32."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
+    target.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model.{name}": value.float().contiguous() for name, value in state.items()}
+    save_file(tensors, str(target / "model.safetensors"), {"format": "pt"})
+    (target / "config.json").write_text(json.dumps(hub_config(shape), indent=1))
+    shutil.copy(tokenizer, target / "tokenizer.json")
+    special = {"bos_token": START, "eos_token": START, "tokenizer_class": "PreTrainedTokenizerFast"}
+    (target / "tokenizer_config.json").write_text(json.dumps(special, indent=1))
+
+
+def export(config: Config, work: Path, checkpoint: Path | None = None) -> Path:
+    """Write the folder `<run>/export` and the pack `<run>/<name>.lmzpack`; returns the pack."""
+    from lmzip.models.checkpoint import read_folder
+    from lmzip.models.convert import build_pack, write_pack
+
+    folder = work / config.name
+    checkpoint = checkpoint or last_checkpoint(folder)
+    write_folder(config.shape, checkpoint, work / "tokenizer.json", folder / "export")
+    pack = build_pack(read_folder(folder / "export", config.name))
+    target = folder / f"{config.name}.lmzpack"
+    write_pack(pack, target)
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("checkpoint", type=Path, nargs="?", help="default: final, or the newest")
+    parser.add_argument("--work", type=Path, default=Path("build/training"))
+    args = parser.parse_args()
+    print(export(configs.load(args.config), args.work, args.checkpoint))
+
+
+if __name__ == "__main__":
+    main()
