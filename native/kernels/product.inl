@@ -4,7 +4,12 @@
 template <int n>
 using Number = std::integral_constant<int, n>;
 
-// f(Number<min(rows, kMost)>), as a compile-time constant.
+// Heights of tiles that are compiled; an instruction set uses those up to its kRows.
+constexpr int shorter(int rows) {
+    return rows > 8 ? 8 : rows > 6 ? 6 : rows > 4 ? 4 : rows - 1;
+}
+
+// f(Number<n>) for the greatest such height n that is at most `rows`, kMost being the next to try.
 template <int kMost, class Function>
 inline void with_rows(std::size_t rows, Function&& f) {
     if constexpr (kMost == 1) {
@@ -13,7 +18,7 @@ inline void with_rows(std::size_t rows, Function&& f) {
         if (rows >= static_cast<std::size_t>(kMost))
             f(Number<kMost>{});
         else
-            with_rows<kMost - 1>(rows, f);
+            with_rows<shorter(kMost)>(rows, f);
     }
 }
 

@@ -1,7 +1,11 @@
 // Vectors of AVX-512: 16 lanes of binary32 or int32. Included inside an instruction set's namespace.
 
 constexpr int kLanes = 16;
+#ifdef LMZIP_AMX
+constexpr int kRows = 4;  // the matrix unit does the rest
+#else
 constexpr int kRows = 12;    // rows of a product's tile: 12 x 2 accumulators of 32 registers
+#endif
 constexpr int kVectors = 2;  // vectors of columns in a product's tile
 
 struct F {
