@@ -40,8 +40,33 @@ struct Model::Chunk {
     Quantized narrow, wide, near, far;
     Quantized states;             // of stream 0
     std::size_t states_stride;    // from stream to stream
-    std::atomic<std::size_t>* next_task;  // [layers]
+    Deal* deals;                  // of all phases
 };
+
+// How one thread goes through the phases of a chunk, in step with the others.
+class Model::Phases {
+  public:
+    Phases(Team& team, Deal* deals) : team_(team), deals_(deals) {}
+
+    // f(first, last) over n things by all threads; when it returns, all of them are done.
+    template <class Function>
+    void each(std::size_t n, std::size_t grain, const Function& f) {
+        (deals_++)->each(n, grain, f);
+        team_.barrier();
+    }
+    // Runs that keep all threads busy to the end, in whole units.
+    std::size_t grain(std::size_t n, std::size_t unit) const {
+        return std::max(unit, n / (team_.threads() * 6) / unit * unit);
+    }
+
+  private:
+    Team& team_;
+    Deal* deals_;
+};
+
+namespace {
+constexpr std::size_t kPhases = 10;  // of a layer
+}
 
 Model::Model(Config config, Weights weights, const Kernels& kernels, std::size_t threads)
     : config_(std::move(config)), weights_(std::move(weights)), kernels_(kernels),
@@ -81,7 +106,7 @@ void Model::forward(const std::int64_t* tokens, std::size_t count, Cache& cache,
         }
         const std::size_t queries = rows * config_.heads;
         const std::size_t y_width = std::max(padded(weights_.layers[0].qkv.rows), padded(2 * config_.ffn_width));
-        std::vector<std::atomic<std::size_t>> next_task(config_.layers);
+        std::vector<Deal> deals(config_.layers * kPhases + 2);
         Chunk chunk{
             tokens + done, count, streams, now, rows, cache, slides, angles,
             x_.get<float>(rows * padded(config_.width)),
@@ -91,80 +116,89 @@ void Model::forward(const std::int64_t* tokens, std::size_t count, Cache& cache,
             quantized(wide_, rows, config_.ffn_width, 64),
             quantized(near_, queries, config_.head_width, 16),
             slides ? quantized(far_, queries, config_.head_width, 16) : Quantized{},
-            states.from(done), count, next_task.data()};
+            states.from(done), count, deals.data()};
         team_.run([&](std::size_t thread) { layers(chunk, thread); });
         cache.close(now);
         done += now;
     }
 }
 
-// Section 1. Every thread runs this; at each barrier the rows, or the columns, that the others were
+// Section 1. Every thread runs this; after each phase the rows, or the columns, that the others were
 // busy with are there.
 void Model::layers(const Chunk& c, std::size_t thread) {
-    const std::size_t width = config_.width, stride = padded(width), threads = team_.threads();
-    const Share rows(c.rows, thread, threads);
-    const auto product = [&](const Quantized& a, const Matrix& w, const float* bias, bool add, float* y) {
-        const Share tiles(w.row_tiles(), thread, threads);
-        kernels_.multiply(a, c.rows, w, tiles.first, tiles.last, bias, add, y, padded(w.rows));
-        team_.barrier();
-    };
+    const std::size_t width = config_.width, stride = padded(width);
+    const std::size_t heads_width = config_.heads * config_.head_width;
     float* scratch = row_scratch_[thread].get<float>(padded(std::max(width, config_.ffn_width)));
+    Phases phases(team_, c.deals);
+    const auto rows = [&](const auto& f) {
+        phases.each(c.rows, phases.grain(c.rows, 1), [&](std::size_t first, std::size_t last) {
+            for (std::size_t row = first; row < last; ++row) f(row);
+        });
+    };
+    const auto product = [&](const Quantized& a, const Matrix& w, const float* bias, bool add, float* y) {
+        // A few rows wait for memory, which is fastest read in long runs.
+        const std::size_t tiles = w.row_tiles(), half = tiles / (2 * team_.threads()) / 2 * 2;
+        const std::size_t grain = c.rows < 64 ? std::max<std::size_t>(2, half) : phases.grain(tiles, 2);
+        phases.each(tiles, grain, [&](std::size_t first, std::size_t last) {
+            kernels_.multiply(a, c.rows, w, first, last, bias, add, y, padded(w.rows));
+        });
+    };
     const auto norm = [&](const float* gain) {
-        for (std::size_t row = rows.first; row < rows.last; ++row)
+        rows([&](std::size_t row) {
             kernels_.norm_quantize(c.x + row * stride, gain, width, config_.norm_eps, scratch,
                                    c.narrow.from(row));
-        team_.barrier();
+        });
     };
 
-    for (std::size_t row = rows.first; row < rows.last; ++row) {
+    rows([&](std::size_t row) {
         const std::int64_t token = c.tokens[row / c.count * c.token_stride + row % c.count];
         kernels_.embed(weights_.embed, static_cast<std::size_t>(token), c.x + row * stride);
-    }
+    });
     for (std::size_t index = 0; index < config_.layers; ++index) {
         const Layer& layer = weights_.layers[index];
         norm(layer.attention_norm);
         product(c.narrow, layer.qkv, layer.qkv_bias, false, c.y);
-        attention(c, index, thread);
-        const std::size_t attended = config_.heads * config_.head_width;
-        for (std::size_t row = rows.first; row < rows.last; ++row)
-            kernels_.rotate_quantize(c.attended + row * padded(attended), attended, c.narrow.from(row));
-        team_.barrier();
+        attention(c, index, thread, phases);
+        rows([&](std::size_t row) {
+            kernels_.rotate_quantize(c.attended + row * padded(heads_width), heads_width, c.narrow.from(row));
+        });
         product(c.narrow, layer.o, nullptr, true, c.x);
         norm(layer.ffn_norm);
         product(c.narrow, layer.gate_up, nullptr, false, c.y);
-        for (std::size_t row = rows.first; row < rows.last; ++row)
+        rows([&](std::size_t row) {
             kernels_.gate_quantize(c.y + row * padded(layer.gate_up.rows), config_.ffn_width, scratch,
                                    c.wide.from(row));
-        team_.barrier();
+        });
         product(c.wide, layer.down, nullptr, true, c.x);
     }
-    for (std::size_t row = rows.first; row < rows.last; ++row)
+    rows([&](std::size_t row) {
         kernels_.norm_quantize(c.x + row * stride, weights_.norm, width, config_.norm_eps, scratch,
                                c.states.from(row / c.count * c.states_stride + row % c.count));
+    });
 }
 
 // Sections 6 and 7: the new tokens' queries, keys and values are turned and quantised, then every
 // stream's every key/value head attends by itself.
-void Model::attention(const Chunk& c, std::size_t layer, std::size_t thread) {
+void Model::attention(const Chunk& c, std::size_t layer, std::size_t thread, Phases& phases) {
     const std::size_t half = config_.head_width / 2, kv_heads = config_.kv_heads, group = shape_.group;
     const std::size_t y_stride = padded(weights_.layers[layer].qkv.rows);
     const std::size_t out_stride = padded(config_.heads * config_.head_width);
     const std::size_t queries = c.count * group;  // of a stream and key/value head
     const Layer& weights = weights_.layers[layer];
     std::vector<HeadCache> caches(kv_heads);
-    const Share rows(c.rows, thread, team_.threads());
-    for (std::size_t row = rows.first; row < rows.last; ++row) {
-        const std::size_t stream = row / c.count, token = row % c.count;
-        for (std::size_t k = 0; k < kv_heads; ++k) caches[k] = c.cache.head(layer, stream, k);
-        const float* angles = c.angles + token * 4 * half;
-        const std::size_t first = stream * kv_heads * queries;
-        kernels_.rotary({shape_, c.y + row * y_stride, angles, angles + half,
-                         c.slides ? angles + 2 * half : nullptr, angles + 3 * half, weights.q_norm,
-                         weights.k_norm, token, c.count, c.near.from(first),
-                         c.slides ? c.far.from(first) : Quantized{}, caches.data(),
-                         c.cache.slot(c.cache.position() + token)});
-    }
-    team_.barrier();
+    phases.each(c.rows, phases.grain(c.rows, 1), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t row = begin; row < end; ++row) {
+            const std::size_t stream = row / c.count, token = row % c.count;
+            for (std::size_t k = 0; k < kv_heads; ++k) caches[k] = c.cache.head(layer, stream, k);
+            const float* angles = c.angles + token * 4 * half;
+            const std::size_t first = stream * kv_heads * queries;
+            kernels_.rotary({shape_, c.y + row * y_stride, angles, angles + half,
+                             c.slides ? angles + 2 * half : nullptr, angles + 3 * half, weights.q_norm,
+                             weights.k_norm, token, c.count, c.near.from(first),
+                             c.slides ? c.far.from(first) : Quantized{}, caches.data(),
+                             c.cache.slot(c.cache.position() + token)});
+        }
+    });
 
     const std::size_t n = padded(config_.head_width), most = kernels_.attend_rows;
     const std::size_t parts = (queries + most - 1) / most, filled = c.cache.filled();
@@ -176,9 +210,7 @@ void Model::attention(const Chunk& c, std::size_t layer, std::size_t thread) {
     auto* scores = reinterpret_cast<float*>(sums + 2 * most * n);
     auto* exponents = scores + most * filled;
     auto* planes = reinterpret_cast<std::uint8_t*>(exponents + filled);
-    const std::size_t tasks = c.streams * kv_heads * parts;
-    std::size_t task;
-    while ((task = c.next_task[layer].fetch_add(1, std::memory_order_relaxed)) < tasks) {
+    phases.each(c.streams * kv_heads * parts, 1, [&](std::size_t task, std::size_t) {
         const std::size_t head = task / parts, stream = head / kv_heads, k = head % kv_heads;
         const std::size_t first = task % parts * most;
         const std::size_t count = std::min(most, queries - first);
@@ -193,8 +225,7 @@ void Model::attention(const Chunk& c, std::size_t layer, std::size_t thread) {
                          static_cast<std::int32_t>(c.cache.shape().sinks),
                          c.attended + stream * c.count * out_stride + k * group * config_.head_width,
                          out_stride, scores, exponents, planes, sums, totals});
-    }
-    team_.barrier();
+    });
 }
 
 // Suppressed tokens, and those behind the vocabulary's end, among the tokens first..last.
@@ -206,54 +237,50 @@ void Model::hide(float* logits, std::size_t first, std::size_t last) const {
 }
 
 void Model::high(States& states, std::int32_t* freqs) {
-    const std::size_t digits = high_digits(), threads = team_.threads();
+    const std::size_t digits = high_digits(), stride = padded(config_.vocab);
     const Matrix& head = weights_.head;
-    const std::size_t stride = padded(config_.vocab);
     auto* logits = logits_.get<float>(kHeadRows * stride);
-    auto* tops = tops_.get<float>(threads * kHeadRows);
+    std::vector<float> tops(kHeadRows * digits);
     std::vector<std::int32_t> sums(kHeadRows * digits);
-    team_.run([&](std::size_t thread) {
+    std::vector<Deal> deals((states.rows + kHeadRows - 1) / kHeadRows * 3);
+    const std::size_t grain = std::clamp<std::size_t>(digits / (team_.threads() * 6), 1, 8);
+    team_.run([&](std::size_t) {
         alignas(64) std::int32_t weights[256];
-        const Share mine(digits, thread, threads);
-        const std::size_t first_tile = mine.first * kDigitTiles;
-        const std::size_t last_tile = std::min(head.row_tiles(), mine.last * kDigitTiles);
-        const std::size_t first = first_tile * kTile, last = last_tile * kTile;
+        Phases phases(team_, deals.data());
         for (std::size_t start = 0; start < states.rows; start += kHeadRows) {
             const std::size_t rows = std::min(kHeadRows, states.rows - start);
-            kernels_.logits(states.from(start), rows, head, first_tile, last_tile, logits + first, stride);
-            for (std::size_t row = 0; row < rows; ++row) {
-                float* l = logits + row * stride;
-                hide(l + first, first, last);
-                tops[thread * kHeadRows + row] = first < last ? kernels_.greatest(l + first, last - first) : -1.0e30f;
-            }
-            team_.barrier();
-            for (std::size_t row = 0; row < rows; ++row) {
-                float top = tops[row];
-                for (std::size_t i = 1; i < threads; ++i) top = std::max(top, tops[i * kHeadRows + row]);
-                if (thread == 0) states.top[start + row] = top;
-                for (std::size_t digit = mine.first; digit < mine.last; ++digit) {
+            phases.each(digits, grain, [&](std::size_t from, std::size_t to) {
+                const std::size_t first_tile = from * kDigitTiles;
+                const std::size_t last_tile = std::min(head.row_tiles(), to * kDigitTiles);
+                const std::size_t first = first_tile * kTile, last = last_tile * kTile;
+                kernels_.logits(states.from(start), rows, head, first_tile, last_tile, logits + first, stride);
+                for (std::size_t row = 0; row < rows; ++row) {
+                    float* l = logits + row * stride + first;
+                    hide(l, first, last);
+                    std::fill(&tops[row * digits + from], &tops[row * digits] + to, kernels_.greatest(l, last - first));
+                }
+            });
+            phases.each(rows, 1, [&](std::size_t row, std::size_t) {
+                const float top = *std::max_element(&tops[row * digits], &tops[row * digits] + digits);
+                states.top[start + row] = top;
+                for (std::size_t digit = 0; digit < digits; ++digit) {
                     const std::size_t from = digit * 256, n = std::min<std::size_t>(256, stride - from);
                     sums[row * digits + digit] =
                         kernels_.token_weights(logits + row * stride + from, top, n, weights);
                 }
-            }
-            team_.barrier();
-            const Share shared(rows, thread, threads);
-            frequencies(sums.data() + shared.first * digits, freqs + (start + shared.first) * digits,
-                        shared.last - shared.first, digits);
-            team_.barrier();
+                frequencies(&sums[row * digits], freqs + (start + row) * digits, 1, digits);
+            });
         }
     });
 }
 
 void Model::low(States& states, const std::int64_t* high, std::int32_t* freqs) {
-    const std::size_t threads = team_.threads();
     const Matrix& head = weights_.head;
-    team_.run([&](std::size_t thread) {
+    Deal deal;
+    team_.run([&](std::size_t) {
         alignas(64) float logits[256];
         alignas(64) std::int32_t weights[256];
-        const Share rows(states.rows, thread, threads);
-        for (std::size_t row = rows.first; row < rows.last; ++row) {
+        deal.each(states.rows, 1, [&](std::size_t row, std::size_t) {
             const std::size_t first_tile = static_cast<std::size_t>(high[row]) * kDigitTiles;
             const std::size_t last_tile = std::min(head.row_tiles(), first_tile + kDigitTiles);
             const std::size_t first = first_tile * kTile, n = (last_tile - first_tile) * kTile;
@@ -262,7 +289,7 @@ void Model::low(States& states, const std::int64_t* high, std::int32_t* freqs) {
             hide(logits, first, first + n);
             kernels_.token_weights(logits, states.top[row], n, weights);
             frequencies(weights, freqs + row * 256, 1, 256);
-        }
+        });
     });
 }
 

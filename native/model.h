@@ -75,9 +75,9 @@ class Model {
 
   private:
     struct Chunk;
-    struct Scratch;
+    class Phases;
     void layers(const Chunk& chunk, std::size_t thread);
-    void attention(const Chunk& chunk, std::size_t layer, std::size_t thread);
+    void attention(const Chunk& chunk, std::size_t layer, std::size_t thread, Phases& phases);
     void hide(float* logits, std::size_t first, std::size_t last) const;
     Quantized quantized(Buffer& buffer, std::size_t rows, std::size_t columns, std::size_t row_unit);
 
@@ -86,7 +86,7 @@ class Model {
     const Kernels& kernels_;
     HeadShape shape_;
     Team team_;
-    Buffer x_, y_, attended_, narrow_, wide_, near_, far_, angles_, logits_, tops_;
+    Buffer x_, y_, attended_, narrow_, wide_, near_, far_, angles_, logits_;
     std::vector<Buffer> row_scratch_, attend_scratch_;  // of each thread
 };
 

@@ -42,11 +42,20 @@ class Team {
     std::vector<std::thread> helpers_;
 };
 
-// Part `thread` of n things, dealt out evenly in runs.
-struct Share {
-    std::size_t first, last;
-    Share(std::size_t n, std::size_t thread, std::size_t threads)
-        : first(n * thread / threads), last(n * (thread + 1) / threads) {}
+// n things, dealt out in runs of `grain` to whichever thread asks next: processors are not equally
+// fast when others use them too.
+class Deal {
+  public:
+    // f(first, last) for one run after another, until nothing is left.
+    template <class Function>
+    void each(std::size_t n, std::size_t grain, const Function& f) {
+        std::size_t first;
+        while ((first = next_.fetch_add(grain, std::memory_order_relaxed)) < n)
+            f(first, first + grain < n ? first + grain : n);
+    }
+
+  private:
+    std::atomic<std::size_t> next_{0};
 };
 
 }  // namespace lmzip
