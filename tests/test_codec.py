@@ -204,9 +204,12 @@ def test_what_looks_incompressible():
 
 
 def test_wrong_model_is_refused(tiny_models, tiny_pack):
+    from lmzip.engine.weights import pack_identity
+
     blob = lm_archive(tiny_models)
     config = dataclasses.replace(tiny_pack.config, norm_eps=1e-4)
-    other = dataclasses.replace(tiny_pack, config=config, identity=bytes(32), selftest="")
+    identity = pack_identity(config, tiny_pack.tensors)
+    other = dataclasses.replace(tiny_pack, config=config, identity=identity, selftest="")
     with pytest.raises(lmzip.ModelMismatchError, match="golden-tiny"):
         lmzip.decompress(blob, model=OneModel(load_model(other)))
 

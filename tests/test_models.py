@@ -233,7 +233,10 @@ def test_bad_packs_are_refused(tiny_pack, tiny_folder, tmp_path):
     with pytest.raises(CorruptError, match="not an lmzip pack"):
         Pack.open(tiny_folder / "model.safetensors")
     write_pack(
-        dataclasses.replace(tiny_pack, tensors={**tiny_pack.tensors, "norm": np.zeros(3)}), path
+        dataclasses.replace(
+            tiny_pack, tensors={**tiny_pack.tensors, "norm": np.zeros(3, np.float32)}
+        ),
+        path,
     )
     with pytest.raises(CorruptError, match="tensor norm"):
         Pack.open(path)
@@ -406,7 +409,7 @@ def test_pull_from_the_hub(tiny_folder, tmp_path, monkeypatch):
 
 
 def test_offline_never_fetches(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "fetch_checkpoint", None)
+    monkeypatch.setattr("lmzip.models.fetch.fetch_checkpoint", None)
     with pytest.raises(ModelNotFoundError, match="offline"):
         ModelStore(tmp_path, offline=True).pull("smollm2-135m-instruct")
     with pytest.raises(ModelNotFoundError, match="offline"):
@@ -433,4 +436,22 @@ def test_every_architecture_converts_and_runs(tmp_path):
         assert engine.forward(np.array([[0, 5, 9]]), cache).high().shape == (1, 3, 2)
 
 
-TINY_IDENTITY = "6e3ac4e84ecf8c8f"
+TINY_IDENTITY = "6a410a6e6b2c2aad"
+
+
+def test_a_pack_of_an_older_version_is_fetched_again(fake, tmp_path, tiny_pack, monkeypatch):
+    from lmzip.models import convert
+
+    models = ModelStore(tmp_path / "home")
+    models.folder.mkdir(parents=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "PACK_VERSION", 1)
+        write_pack(tiny_pack, models.path("fake"))
+        write_pack(tiny_pack, models.path("own"))
+    assert not models.usable("fake")
+    with pytest.raises(VersionError, match="pull or convert"):
+        models.open("fake")
+    with pytest.raises(VersionError, match="pull or convert"):
+        lmzip.compress(b"some text", home=tmp_path / "home", model="own")
+    assert models.pull("fake").name == "fake"
+    assert models.usable("fake")

@@ -5,6 +5,7 @@ Nothing that is fetched is executed or unpickled. Hashes are checked before anyt
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -41,11 +42,11 @@ def _watch(
             return process.communicate(timeout=0.25)
         except subprocess.TimeoutExpired:
             done = 0
-            for path in folder.rglob("*"):
-                try:
-                    done += path.stat().st_size if path.is_file() else 0
-                except OSError:
-                    continue
+            # Folders come and go beside us; os.walk passes over those that are gone.
+            for place, _, names in os.walk(folder):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        done += os.lstat(os.path.join(place, name)).st_size
             progress("downloading", min(done, total), total)
 
 

@@ -104,9 +104,11 @@ class StoreModels:
         """The named model, pulled if it is known and missing."""
         if self._named is not None:
             return self._named
-        if not self._store.path(self.name).is_file():
-            known_model(self.name)
-            self._pull(self.name)
+        if not self._store.usable(self.name):
+            if any(model.name == self.name for model in known_models()):
+                self._pull(self.name)
+            elif not self._store.path(self.name).is_file():
+                known_model(self.name)  # says that there is no such model
         self._named = self._load(self._store.open(self.name, verify=False), tokenizing=True)
         return self._named
 

@@ -19,6 +19,7 @@ from ..errors import (
     ModelFetchError,
     ModelNotFoundError,
     UsageError,
+    VersionError,
 )
 from .registry import KnownModel, known_model, known_models
 
@@ -84,6 +85,16 @@ class ModelStore:
             )
         return Pack.open(path, verify=verify)
 
+    def usable(self, name: str) -> bool:
+        """Whether a pack of that name is installed, and of a version that this program reads."""
+        try:
+            Pack.open(self.path(name), verify=False)
+        except (FileNotFoundError, VersionError):
+            return False
+        except LmzipError:
+            pass  # whoever opens it will be told what is wrong
+        return True
+
     def find(self, identity: bytes) -> Pack | None:
         """The installed pack whose identity starts with those bytes, not verified, or None."""
         for model in self.installed():
@@ -98,13 +109,15 @@ class ModelStore:
     def pull(self, name: str, *, force: bool = False, progress: Progress | None = None) -> Pack:
         """Fetch and convert a known model; returns at once if it is there already.
 
+        A pack of an older version is replaced.
+
         Raises ModelNotFoundError (unknown, or offline), ModelFetchError.
         """
         from .fetch import fetch_checkpoint
 
         model = known_model(name)
         with self._lock(name):
-            if self.path(name).is_file() and not force:
+            if self.usable(name) and not force:
                 return self.open(name)
             if self.offline:
                 raise ModelNotFoundError(f"model {name!r} is not installed, and this is offline")
