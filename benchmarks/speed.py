@@ -21,24 +21,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.demo import demo_text
-from lmzip.codec import CodecModel, CodingParameters, compress_stream, decompress_stream
+from lmzip.codec import CodingParameters, OneModel, compress_stream, decompress_stream
 from lmzip.engine import Pack
 from lmzip.engine.cores import available_cores
 from lmzip.models.source import load_model
 from lmzip.models.store import ModelStore
-
-
-class OneModel:
-    """A source of a single loaded model."""
-
-    def __init__(self, model: CodecModel) -> None:
-        self.model = model
-
-    def for_compression(self) -> CodecModel:
-        return self.model
-
-    def for_reference(self, reference: object) -> CodecModel:
-        return self.model
 
 
 def float_windows(pack: Pack, ids: np.ndarray, window: int, threads: int) -> Iterator[float]:

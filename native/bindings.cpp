@@ -15,7 +15,6 @@
 #include "frequencies.h"
 #include "isa/isa.h"
 #include "model.h"
-#include "quantize.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -183,23 +182,4 @@ NB_MODULE(_native, m) {
         },
         "weights"_a.noconvert(), "freqs"_a.noconvert(),
         "Frequencies [rows, n] summing to 2**24 a row, from integer weights [rows, n].");
-    m.def(
-        "hadamard",
-        [](Array<float, 2> x, std::size_t block) {
-            if (block == 0 || (block & (block - 1)) != 0 || x.shape(1) % block != 0)
-                throw std::invalid_argument("block must be a power of two that divides the width");
-            nb::gil_scoped_release release;
-            lmzip::hadamard(x.data(), x.shape(0), x.shape(1), block);
-        },
-        "x"_a.noconvert(), "block"_a, "Every block of x [rows, width] times the Hadamard matrix, in place.");
-    m.def(
-        "quantize",
-        [](Array<float, 2> x, Array<std::int8_t, 2> q, Array<float, 1> step) {
-            if (q.shape(0) != x.shape(0) || q.shape(1) != x.shape(1) || step.shape(0) != x.shape(0))
-                throw std::invalid_argument("x and q must be [rows, width], step [rows]");
-            nb::gil_scoped_release release;
-            lmzip::quantize(x.data(), q.data(), step.data(), x.shape(0), x.shape(1));
-        },
-        "x"_a.noconvert(), "q"_a.noconvert(), "step"_a.noconvert(),
-        "Int8 values [rows, width] and steps [rows] of x [rows, width].");
 }

@@ -11,26 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lmzip.codec import CodecModel
+from lmzip.codec import CodecModel, OneModel
 from lmzip.engine import Pack
 from lmzip.models.source import load_model
 
 from . import tiny
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
-class OneModel:
-    """A ModelSource of a single loaded model."""
-
-    def __init__(self, model: CodecModel) -> None:
-        self.model = model
-
-    def for_compression(self) -> CodecModel:
-        return self.model
-
-    def for_reference(self, reference: object) -> CodecModel:
-        return self.model
 
 
 @pytest.fixture(scope="session")

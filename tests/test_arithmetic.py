@@ -134,34 +134,6 @@ def test_hadamard_is_its_own_inverse_but_for_the_block():
         assert arithmetic.hadamard_block(width) == block
 
 
-@pytest.mark.parametrize("width", [1, 7, 40, 64, 192, 576, 1536])
-def test_native_rotation_and_quantisation_equal_their_twins(width):
-    pytest.importorskip("lmzip._native")
-    generator = torch.Generator().manual_seed(width)
-    x = (
-        torch.randn(130, width, generator=generator)
-        * 10 ** torch.randint(-12, 12, (130, 1), generator=generator).float()
-    )
-    x[0] = 0
-    x[1] = 1e-38
-    # Values whose quotients fall on halves: rounding must be to even.
-    x[2] = (torch.arange(width) % 255 - 127) / 2
-    x[2, 0] = 127
-    assert torch.equal(exact.hadamard(x), exact.hadamard_in_torch(x))
-    for got, expected in zip(exact.quantize(x), exact.quantize_in_torch(x), strict=True):
-        assert torch.equal(got, expected)
-
-
-def test_native_kernels_check_shapes():
-    native = pytest.importorskip("lmzip._native")
-    x = np.zeros((2, 12), np.float32)
-    for block in (0, 3, 8):
-        with pytest.raises(ValueError, match="power of two"):
-            native.hadamard(x, block)
-    with pytest.raises(ValueError, match="rows"):
-        native.quantize(x, np.zeros((2, 11), np.int8), np.zeros(2, np.float32))
-
-
 def test_square_roots_are_correctly_rounded():
     """Every mantissa, both parities of the exponent, against exact integer arithmetic's verdict."""
     x = torch.arange(0x3F800000, 0x40800000, 3, dtype=torch.int32).view(torch.float32)

@@ -15,14 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lmzip
-from lmzip.codec import CodingParameters, compress_stream, decompress_stream
+from lmzip.codec import CodingParameters, OneModel, compress_stream, decompress_stream
 from lmzip.codec.classical import best_classical, looks_incompressible
 from lmzip.codec.lm import code_jobs, decode_job, decoded_tokens, encode_job
 from lmzip.codec.streams import join_streams, split_streams, stream_lengths
 from lmzip.format import BlockKind
 from lmzip.models.source import load_model
-
-from .conftest import OneModel
 
 SMALL = CodingParameters(window=12, stream_tokens=20, sinks=2, block_bytes=300)
 TEXT = (

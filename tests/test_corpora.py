@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 import lmzip
+from lmzip.codec import OneModel
 from lmzip.engine.selftest import selftest_digest
 from lmzip.models.source import load_model
 from lmzip.models.store import ModelStore
-
-from .conftest import OneModel
 
 LIMIT_BYTES = 200_000
 PARAMETERS = lmzip.CodingParameters(window=64, stream_tokens=128, block_bytes=1 << 16)

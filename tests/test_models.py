@@ -448,10 +448,9 @@ def test_a_pack_of_an_older_version_is_fetched_again(fake, tmp_path, tiny_pack, 
         patch.setattr(convert, "PACK_VERSION", 1)
         write_pack(tiny_pack, models.path("fake"))
         write_pack(tiny_pack, models.path("own"))
-    assert not models.usable("fake")
     with pytest.raises(VersionError, match="pull or convert"):
         models.open("fake")
     with pytest.raises(VersionError, match="pull or convert"):
         lmzip.compress(b"some text", home=tmp_path / "home", model="own")
     assert models.pull("fake").name == "fake"
-    assert models.usable("fake")
+    assert models.open("fake").identity == Pack.open(models.path("fake")).identity

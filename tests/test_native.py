@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lmzip as api
-from lmzip.codec import CodecModel, CodingParameters
+from lmzip.codec import CodecModel, CodingParameters, OneModel
 from lmzip.engine import Pack
 from lmzip.engine import cores as cores_module
 from lmzip.engine.cores import available_cores
@@ -26,7 +26,6 @@ from lmzip.models.convert import build_pack
 from lmzip.models.source import load_model
 
 from . import tiny
-from .conftest import OneModel
 from .test_engine import KINDS, frequencies
 
 SETS = instruction_sets()

@@ -2,7 +2,7 @@
 
 from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_stream
 from .decompressor import decompress_stream
-from .model import CodecModel, ModelSource
+from .model import CodecModel, ModelSource, OneModel
 from .parameters import CodingParameters
 from .random_access import ArchiveIndex, Frame
 
@@ -14,6 +14,7 @@ __all__ = [
     "CompressionSummary",
     "Frame",
     "ModelSource",
+    "OneModel",
     "compress_stream",
     "decompress_stream",
 ]

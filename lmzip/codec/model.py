@@ -12,7 +12,17 @@ from ..text import Tokenizer
 from .parameters import CodingParameters
 from .streams import stream_lengths
 
-__all__ = ["CodecModel", "ModelSource", "cache_bytes", "model_reference", "require_memory"]
+__all__ = [
+    "CodecModel",
+    "ModelSource",
+    "OneModel",
+    "cache_bytes",
+    "model_reference",
+    "require_memory",
+]
+
+_CHUNK = 256
+"""Tokens over all streams that an engine's cache may hold beside the window at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +45,20 @@ class ModelSource(Protocol):
         """The model an archive names. Raises ModelNotFoundError or ModelMismatchError."""
 
 
+class OneModel:
+    """A ModelSource of a single loaded model, for those who have it at hand."""
+
+    def __init__(self, model: CodecModel) -> None:
+        self.model = model
+
+    def for_compression(self) -> CodecModel:
+        return self.model
+
+    def for_reference(self, reference: ModelReference) -> CodecModel:
+        """The model; the decompressor sees whether it is the one that is named."""
+        return self.model
+
+
 def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelReference:
     """What the header says of the model and its use."""
     return ModelReference(
@@ -51,7 +75,8 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
 def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:
     """Bytes of key/value cache and of one step's token weights for a block of so many tokens."""
     lengths = stream_lengths(tokens, reference.stream_tokens)
-    positions = min(int(lengths[0]), reference.window + reference.sinks + 64)
+    ring = reference.window + reference.sinks + max(1, _CHUNK // len(lengths))
+    positions = -(-min(int(lengths[0]), ring) // 64) * 64
     weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8
     return config.cache_bytes(len(lengths), positions) + weights
 

@@ -21,20 +21,17 @@ from .arithmetic import (
     WIDE_STEP,
     hadamard_block,
 )
-from .extension import extension
 
 __all__ = [
     "IntMatmul",
     "exp2",
     "exponent",
     "hadamard",
-    "hadamard_in_torch",
     "head_norm",
     "norm_quantize",
     "power_of_two",
     "project",
     "quantize",
-    "quantize_in_torch",
     "require_ieee",
     "root_mean_square",
     "rotate",
@@ -88,21 +85,6 @@ def _over(numerator: float, x: Tensor) -> Tensor:
 
 def quantize(x: Tensor) -> tuple[Tensor, Tensor]:
     """Int8 values [..., D] and the binary32 step [..., 1]. NUMERICS.md, section 4."""
-    if extension is not None and x.device.type == "cpu":
-        q = torch.empty(x.shape, dtype=torch.int8)
-        step = torch.empty((*x.shape[:-1], 1))
-        width = x.shape[-1]
-        extension.quantize(
-            x.contiguous().numpy().reshape(-1, width),
-            q.numpy().reshape(-1, width),
-            step.numpy().reshape(-1),
-        )
-        return q, step
-    return quantize_in_torch(x)
-
-
-def quantize_in_torch(x: Tensor) -> tuple[Tensor, Tensor]:
-    """`quantize` written out: the twin of native/quantize.cpp."""
     a = _absmax(x)
     return torch.round(x * _over(INT8_MAX, a)).to(torch.int8), a * INT8_STEP
 
@@ -113,15 +95,6 @@ def hadamard(x: Tensor) -> Tensor:
     b = hadamard_block(D). Additions only, in the order of the fast transform; not divided by
     sqrt(b). NUMERICS.md, section 4.
     """
-    if extension is not None and x.device.type == "cpu":
-        out = x.clone(memory_format=torch.contiguous_format)
-        extension.hadamard(out.numpy(), hadamard_block(x.shape[1]))
-        return out
-    return hadamard_in_torch(x)
-
-
-def hadamard_in_torch(x: Tensor) -> Tensor:
-    """`hadamard` written out: the twin of native/quantize.cpp."""
     rows, width = x.shape
     block = hadamard_block(width)
     out = torch.empty_like(x)

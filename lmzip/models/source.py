@@ -11,7 +11,7 @@ from ..engine import Engine, Pack
 from ..engine.cores import available_cores
 from ..engine.extension import extension, load_error
 from ..engine.selftest import require_selftest
-from ..errors import EngineError, ModelNotFoundError
+from ..errors import EngineError, ModelNotFoundError, VersionError
 from ..format import ModelReference
 from ..text import Tokenizer, Vocabulary
 from .registry import default_name, known_model, known_models
@@ -101,16 +101,22 @@ class StoreModels:
         self._named: CodecModel | None = None
 
     def for_compression(self) -> CodecModel:
-        """The named model, pulled if it is known and missing."""
+        """The named model, pulled if it is known and missing or too old."""
         if self._named is not None:
             return self._named
-        if not self._store.usable(self.name):
-            if any(model.name == self.name for model in known_models()):
-                self._pull(self.name)
-            elif not self._store.path(self.name).is_file():
-                known_model(self.name)  # says that there is no such model
-        self._named = self._load(self._store.open(self.name, verify=False), tokenizing=True)
+        self._named = self._load(self._named_pack(), tokenizing=True)
         return self._named
+
+    def _named_pack(self) -> Pack:
+        try:
+            return self._store.open(self.name, verify=False)
+        except VersionError:
+            if self._store.offline or self.name not in {m.name for m in known_models()}:
+                raise
+        except ModelNotFoundError:
+            known_model(self.name)  # raises if there is no such model at all
+        self._pull(self.name)
+        return self._store.open(self.name, verify=False)
 
     def for_reference(self, reference: ModelReference) -> CodecModel:
         """The model of that identity, whatever it is called here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -85,16 +86,6 @@ class ModelStore:
             )
         return Pack.open(path, verify=verify)
 
-    def usable(self, name: str) -> bool:
-        """Whether a pack of that name is installed, and of a version that this program reads."""
-        try:
-            Pack.open(self.path(name), verify=False)
-        except (FileNotFoundError, VersionError):
-            return False
-        except LmzipError:
-            pass  # whoever opens it will be told what is wrong
-        return True
-
     def find(self, identity: bytes) -> Pack | None:
         """The installed pack whose identity starts with those bytes, not verified, or None."""
         for model in self.installed():
@@ -117,8 +108,9 @@ class ModelStore:
 
         model = known_model(name)
         with self._lock(name):
-            if self.usable(name) and not force:
-                return self.open(name)
+            if not force:
+                with contextlib.suppress(ModelNotFoundError, VersionError):
+                    return self.open(name)
             if self.offline:
                 raise ModelNotFoundError(f"model {name!r} is not installed, and this is offline")
             report = progress or _nothing

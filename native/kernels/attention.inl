@@ -113,8 +113,16 @@ inline void exponents(const AttendJob& job) {
               to_float(shift_right<23>(bits_of(load(job.cache.value_steps + i))) - set_int(126)));
 }
 
+// Ask for bytes that are wanted soon: while the weights are computed, the values come from memory.
+inline void fetch([[maybe_unused]] const std::int8_t* at, [[maybe_unused]] std::size_t bytes) {
+#if defined(__GNUC__)
+    for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
+#endif
+}
+
 // The factor that turns a row's integer sums into outputs; its weights go into two 7-bit planes.
 inline float weigh(const AttendJob& job, std::size_t row) {
+    const std::size_t n = padded(job.shape.width);
     const float* z = job.scores + row * job.slots;
     const float* steps = job.cache.value_steps;
     F top = set(-1.0e30f), reach = set(-1.0e30f);
@@ -135,11 +143,12 @@ inline float weigh(const AttendJob& job, std::size_t row) {
         const std::size_t end = std::min(job.slots, start + kRun * kLanes);
         I sum = set_int(0);
         for (std::size_t i = start; i < end; i += kLanes) {
+            if (row == 0) fetch(job.cache.values + i * n, kLanes * n);
             const F w = exp2(load(z + i) - subtrahend);
             sum = sum + to_int(w * set(0x1p20f));
-            const I n = min(to_int(w * load(steps + i) * scale), set_int(16383));
-            store_low_bytes(high + i, shift_right<7>(n));
-            store_low_bytes(low + i, bit_and(n, set_int(127)));
+            const I whole = min(to_int(w * load(steps + i) * scale), set_int(16383));
+            store_low_bytes(high + i, shift_right<7>(whole));
+            store_low_bytes(low + i, bit_and(whole, set_int(127)));
         }
         denominator += sum_lanes(sum);
     }

@@ -17,9 +17,9 @@ inline void fetch_ahead(const std::uint8_t* b) {
         _mm_prefetch(reinterpret_cast<const char*>(b + 4096 + i), _MM_HINT_T0);
 }
 
-// Up to 32 rows times two tiles of w: sums [32][32].
+// Up to 32 rows times two tiles of w: sums [32][32]. `fetch`: the weights come from memory.
 inline void amx_square(const std::int8_t* a, std::size_t stride, const Matrix& w, std::size_t tile,
-                       std::int32_t* sums) {
+                       bool fetch, std::int32_t* sums) {
     const std::size_t groups = w.groups();
     const std::uint8_t* b = w.tiles + tile * groups * 64;
     _tile_zero(0);
@@ -27,6 +27,10 @@ inline void amx_square(const std::int8_t* a, std::size_t stride, const Matrix& w
     _tile_zero(2);
     _tile_zero(3);
     for (std::size_t k = 0; k < w.columns; k += 64) {
+        if (fetch) {
+            fetch_ahead(b + k * 16);
+            fetch_ahead(b + (groups * 4 + k) * 16);
+        }
         _tile_loadd(4, a + k, stride);
         _tile_loadd(6, b + k * 16, 64);
         _tile_dpbsud(0, 4, 6);
@@ -75,7 +79,7 @@ inline void weight_product(const Quantized& a, std::size_t rows, const Matrix& w
             for (std::size_t row = 0; row < rows; row += 32) {
                 const std::size_t count = std::min<std::size_t>(32, rows - row);
                 if (count > 16)
-                    amx_square(a.q + row * a.stride, a.stride, w, tile, sums);
+                    amx_square(a.q + row * a.stride, a.stride, w, tile, row == 0, sums);
                 else
                     amx_strip(a.q + row * a.stride, a.stride, w, tile, sums);
                 for (std::size_t r = 0; r < count; ++r) {
@@ -105,6 +109,7 @@ inline void key_product(const Quantized& queries, std::size_t rows, const Tiles&
     _tile_loadd(4, queries.q, queries.stride);
     for (std::size_t tile = 0; tile < tiles; tile += 4) {
         const std::uint8_t* b = keys.data + tile * keys.tile_stride;
+        for (std::size_t c = 0; c < 4; ++c) fetch_ahead(b + c * keys.tile_stride);
         _tile_zero(0);
         _tile_loadd(5, b, 64);
         _tile_dpbsud(0, 4, 5);

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import lmzip
+from lmzip.codec import OneModel
 from lmzip.engine import Pack
 from lmzip.models.source import load_model
-from tests.conftest import OneModel
 
 HERE = Path(__file__).parent
 
