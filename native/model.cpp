@@ -46,21 +46,20 @@ struct Model::Chunk {
 // How one thread goes through the phases of a chunk, in step with the others.
 class Model::Phases {
   public:
-    Phases(Team& team, Deal* deals) : team_(team), deals_(deals) {}
+    Phases(const Team& team, Deal* deals) : threads_(team.threads()), deals_(deals) {}
 
     // f(first, last) over n things by all threads; when it returns, all of them are done.
     template <class Function>
     void each(std::size_t n, std::size_t grain, const Function& f) {
         (deals_++)->each(n, grain, f);
-        team_.barrier();
     }
     // Runs that keep all threads busy to the end, in whole units.
     std::size_t grain(std::size_t n, std::size_t unit) const {
-        return std::max(unit, n / (team_.threads() * 6) / unit * unit);
+        return std::max(unit, n / (threads_ * 6) / unit * unit);
     }
 
   private:
-    Team& team_;
+    std::size_t threads_;
     Deal* deals_;
 };
 

@@ -19,13 +19,19 @@ inline void breathe() {
 #endif
 }
 
-// Returns once `value` is no longer `old`.
-void wait_for_change(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+// Returns once `done(value)`. Looks for a while, then sleeps until `value` is notified.
+template <class Done>
+void wait_until(const std::atomic<std::uint32_t>& value, const Done& done) {
+    std::uint32_t now = value.load(std::memory_order_acquire);
     for (int look = 0; look < kLooks; ++look) {
-        if (value.load(std::memory_order_acquire) != old) return;
+        if (done(now)) return;
         breathe();
+        now = value.load(std::memory_order_acquire);
     }
-    while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+    while (!done(now)) {
+        value.wait(now, std::memory_order_acquire);
+        now = value.load(std::memory_order_acquire);
+    }
 }
 
 }  // namespace
@@ -45,34 +51,27 @@ Team::~Team() {
 void Team::run(const std::function<void(std::size_t)>& job) {
     job_ = &job;
     if (threads_ > 1) {
+        left_.store(0, std::memory_order_relaxed);
         started_.fetch_add(1, std::memory_order_release);
         started_.notify_all();
     }
     job(0);
-    barrier();
+    // The job's things are the caller's: nobody may look at them any more when this returns.
+    const auto helpers = static_cast<std::uint32_t>(threads_ - 1);
+    wait_until(left_, [&](std::uint32_t left) { return left == helpers; });
 }
 
 void Team::serve(std::size_t thread) {
-    std::uint32_t seen = 0;
-    while (true) {
-        wait_for_change(started_, seen);
-        ++seen;
+    for (std::uint32_t seen = 0; ; ++seen) {
+        wait_until(started_, [&](std::uint32_t started) { return started != seen; });
         if (closing_) return;
         (*job_)(thread);
-        barrier();
+        if (left_.fetch_add(1, std::memory_order_acq_rel) + 2 == threads_) left_.notify_all();
     }
 }
 
-void Team::barrier() {
-    if (threads_ == 1) return;
-    const std::uint32_t round = round_.load(std::memory_order_relaxed);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
-        arrived_.store(0, std::memory_order_relaxed);
-        round_.fetch_add(1, std::memory_order_release);
-        round_.notify_all();
-    } else {
-        wait_for_change(round_, round);
-    }
+void Deal::wait_for(std::uint32_t n) const {
+    wait_until(done_, [&](std::uint32_t done) { return done >= n; });
 }
 
 }  // namespace lmzip

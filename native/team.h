@@ -1,5 +1,5 @@
-// A few threads that run one job together: each calls the same function with its own number, and
-// they wait for each other at barriers.
+// A few threads that run one job together: each calls the same function with its own number, takes
+// its share of every phase's work, and goes on when that phase is done.
 
 #pragma once
 
@@ -27,35 +27,41 @@ class Team {
     // throw.
     void run(const std::function<void(std::size_t)>& job);
 
-    // Called by every thread of a running job: nobody goes on before all have come.
-    void barrier();
-
   private:
     void serve(std::size_t thread);
 
     std::size_t threads_;
     const std::function<void(std::size_t)>* job_ = nullptr;
     alignas(64) std::atomic<std::uint32_t> started_{0};  // jobs so far
-    alignas(64) std::atomic<std::uint32_t> arrived_{0};
-    alignas(64) std::atomic<std::uint32_t> round_{0};
+    alignas(64) std::atomic<std::uint32_t> left_{0};  // helpers that are done with the job
     std::atomic<bool> closing_{false};
     std::vector<std::thread> helpers_;
 };
 
 // n things, dealt out in runs of `grain` to whichever thread asks next: processors are not equally
-// fast when others use them too.
+// fast when others use them too. Used once.
 class Deal {
   public:
-    // f(first, last) for one run after another, until nothing is left.
+    // f(first, last) for one run after another; returns when all n things are done, by whomever. A
+    // thread that was away for a while (its processor was busy elsewhere) holds nobody up, unless it
+    // left in the middle of a run; when it is back it finds that nothing is left.
     template <class Function>
     void each(std::size_t n, std::size_t grain, const Function& f) {
         std::size_t first;
-        while ((first = next_.fetch_add(grain, std::memory_order_relaxed)) < n)
-            f(first, first + grain < n ? first + grain : n);
+        while ((first = next_.fetch_add(grain, std::memory_order_relaxed)) < n) {
+            const std::size_t last = first + grain < n ? first + grain : n;
+            f(first, last);
+            const auto count = static_cast<std::uint32_t>(last - first);
+            if (done_.fetch_add(count, std::memory_order_acq_rel) + count == n) done_.notify_all();
+        }
+        wait_for(static_cast<std::uint32_t>(n));
     }
 
   private:
-    std::atomic<std::size_t> next_{0};
+    void wait_for(std::uint32_t n) const;
+
+    alignas(64) std::atomic<std::size_t> next_{0};
+    std::atomic<std::uint32_t> done_{0};
 };
 
 }  // namespace lmzip
