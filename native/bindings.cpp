@@ -14,6 +14,7 @@
 
 #include "frequencies.h"
 #include "isa/isa.h"
+#include "mix/mixer.h"
 #include "model.h"
 
 namespace nb = nanobind;
@@ -166,11 +167,46 @@ void bind_model(nb::module_& m) {
         "Those this machine can run, the fastest first.");
 }
 
+void bind_mixer(nb::module_& m) {
+    using lmzip::mix::Mixer;
+    const auto check = [](const Mixer& self, std::size_t rows, std::size_t others, bool shapes) {
+        if (rows > self.streams() || rows != others || !shapes)
+            throw std::invalid_argument("rows must be those of the first streams");
+    };
+    const auto below = [](Array<const std::int64_t, 1> values, std::size_t end) {
+        for (std::size_t i = 0; i < values.shape(0); ++i)
+            if (values.data()[i] < 0 || static_cast<std::size_t>(values.data()[i]) >= end)
+                throw std::invalid_argument("a token or digit lies outside the vocabulary");
+    };
+    nb::class_<Mixer>(m, "Mixer", "Adaptive mixing for the streams of one block.")
+        .def(nb::init<std::size_t, std::size_t, unsigned>(), "vocab"_a, "streams"_a, "bits"_a)
+        .def("high",
+             [check](Mixer& self, Array<const std::int32_t, 2> model, Array<std::int32_t, 2> mixed) {
+                 check(self, model.shape(0), mixed.shape(0),
+                       model.shape(1) == self.digits() && mixed.shape(1) == self.digits());
+                 self.high(model.data(), model.shape(0), mixed.data());
+             })
+        .def("low",
+             [check, below](Mixer& self, Array<const std::int64_t, 1> high, Array<const std::int32_t, 2> model,
+                            Array<std::int32_t, 2> mixed) {
+                 check(self, model.shape(0), mixed.shape(0),
+                       high.shape(0) == model.shape(0) && model.shape(1) == 256 && mixed.shape(1) == 256);
+                 below(high, self.digits());
+                 self.low(high.data(), model.data(), model.shape(0), mixed.data());
+             })
+        .def("update", [check, below](Mixer& self, Array<const std::int64_t, 1> tokens) {
+            check(self, tokens.shape(0), tokens.shape(0), true);
+            below(tokens, self.digits() * 256);
+            self.update(tokens.data(), tokens.shape(0));
+        });
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() = "Kernels of lmzip; each has a readable twin in Python.";
     bind_model(m);
+    bind_mixer(m);
     m.def(
         "frequencies",
         [](Array<const std::int32_t, 2> weights, Array<std::int32_t, 2> freqs) {

@@ -1,0 +1,78 @@
+"""What a mixer does, how large it is, and the fastest one there is."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine import RADIX
+from ..engine.extension import extension
+from ..errors import UsageError
+from .reference import CONTEXTS, ReferenceMixer
+
+__all__ = ["MIXING_VERSION", "Mixer", "mixer_bytes", "new_mixer", "table_bits"]
+
+MIXING_VERSION = 1
+"""Of NUMERICS.md, section 13."""
+
+MIN_BITS, MAX_BITS = 8, 24
+
+Freqs = NDArray[np.int32]
+Tokens = NDArray[np.int64]
+
+
+class Mixer(Protocol):
+    """The streams of one block, from their first token on. R: the first R streams, those that run.
+
+    A step is `high`, `low`, `update`. Frequencies are at least 1 and sum to 2**24 a row.
+    """
+
+    def high(self, freqs: Freqs) -> Freqs:
+        """The model's frequencies of the high digits [R, digits], mixed."""
+
+    def low(self, high: Tokens, freqs: Freqs) -> Freqs:
+        """The model's frequencies of the low digits [R, 256] behind the high ones [R], mixed."""
+
+    def update(self, tokens: Tokens) -> None:
+        """Learn from the tokens [R] that came."""
+
+
+class NativeMixer:
+    """native/mix/mixer.h."""
+
+    def __init__(self, vocab: int, streams: int, bits: int) -> None:
+        self._mixer: Any = extension.Mixer(vocab, streams, bits)
+
+    def high(self, freqs: Freqs) -> Freqs:
+        mixed = np.empty_like(freqs)
+        self._mixer.high(freqs, mixed)
+        return mixed
+
+    def low(self, high: Tokens, freqs: Freqs) -> Freqs:
+        mixed = np.empty_like(freqs)
+        self._mixer.low(high, freqs, mixed)
+        return mixed
+
+    def update(self, tokens: Tokens) -> None:
+        self._mixer.update(tokens)
+
+
+def table_bits(tokens: int, limit: int) -> int:
+    """Bits of a table's size for a block of so many tokens, `limit` at most."""
+    return min(limit, max(MIN_BITS, (tokens - 1).bit_length()))
+
+
+def mixer_bytes(bits: int) -> int:
+    """Bytes of the tables, at most."""
+    return len(CONTEXTS) * (64 << bits)
+
+
+def new_mixer(vocab: int, streams: int, bits: int, *, reference: bool = False) -> Mixer:
+    """A mixer that has seen nothing. Raises UsageError if there are too many tokens to name."""
+    if not 0 < vocab <= RADIX << 16:
+        raise UsageError(f"a vocabulary of {vocab} tokens is too large to mix")
+    if extension is None or reference:
+        return ReferenceMixer(vocab, streams, bits)
+    return NativeMixer(vocab, streams, bits)

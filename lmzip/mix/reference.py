@@ -1,0 +1,284 @@
+"""NUMERICS.md, section 13, to be read. Every float is binary64, every operation rounded by itself.
+
+The prediction of a stream's next token is a chain. It starts with the model; the counts of all tokens
+are mixed in, then those of ever longer contexts that have been seen before, and finally the model once
+more. What share of a mix belongs to which side is learned for each kind of situation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.arithmetic import frequencies
+
+__all__ = ["CONTEXTS", "ReferenceMixer"]
+
+Freqs = NDArray[np.int32]
+Tokens = NDArray[np.int64]
+
+CONTEXTS = (
+    (0, 1, 62), (0, 2, 30), (1, 3, 30), (0, 3, 14), (0, 4, 14), (0, 6, 14), (0, 12, 14),
+)  # fmt: skip
+"""Which of a stream's last tokens a context looks at (from, to), and how many followers it keeps."""
+
+_ONE = 1 << 24
+_MASK = (1 << 64) - 1
+_DISCOUNT = 0.3
+_STRENGTH = 6.0
+_UNIGRAM_INITIAL, _MODEL_INITIAL = 0.95, 0.5
+_LESSONS = 250
+_CONFIDENT = (1677722, 5033165, 8388608, 11744051, 15099494, 16273900, 16693330)
+
+
+def _bucket(bounds: tuple[int, ...], x: int) -> int:
+    return sum(bound <= x for bound in bounds)
+
+
+@dataclasses.dataclass
+class _Share:
+    """How much of a mix belongs to one side, learned; and how often it was taught."""
+
+    value: float = 0.0
+    lessons: int = 0
+
+    def or_initial(self, initial: float) -> float:
+        return self.value if self.lessons else initial
+
+    def learn(self, initial: float, a: float, b: float) -> None:
+        """The token that came had probability a on the side whose share this is, b on the other."""
+        before = self.or_initial(initial)
+        mine = before * a
+        after = mine / (mine + (1 - before) * b)
+        value = before + (after - before) / (self.lessons + 5.5)
+        self.value = min(max(value, 0.0005), 0.9995)
+        self.lessons = min(self.lessons + 1, _LESSONS)
+
+
+@dataclasses.dataclass
+class _Node:
+    """What followed one context: counts (at most 255) in order of appearance."""
+
+    check: int
+    counts: dict[int, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+class _Table:
+    """2**bits nodes in pairs; a context lives in either node of the pair that its hash names."""
+
+    def __init__(self, bits: int, most: int) -> None:
+        self._bits, self._most = bits, most
+        self._nodes: dict[int, _Node] = {}
+
+    def find(self, key: int) -> _Node | None:
+        index, check = key >> (64 - self._bits), (key & 0xFFFFFFFF) | 1
+        for place in (index, index ^ 1):
+            node = self._nodes.get(place)
+            if node is not None and node.check == check:
+                return node
+        return None
+
+    def add(self, key: int, token: int) -> None:
+        """Count a token behind a context, in the less used node of the pair if it is new."""
+        node = self.find(key)
+        if node is None:
+            index = key >> (64 - self._bits)
+            used = [self._nodes[i].total if i in self._nodes else 0 for i in (index, index ^ 1)]
+            node = _Node((key & 0xFFFFFFFF) | 1)
+            self._nodes[index if used[0] <= used[1] else index ^ 1] = node
+        counts = node.counts
+        for other in counts:
+            if other != token:
+                counts[other] -= (counts[other] * 31 + 128) >> 8
+        if token not in counts:
+            if len(counts) == self._most:
+                rarest = min(counts, key=lambda other: counts[other])
+                # The newcomer takes that one's place in the order too.
+                node.counts = {token if k == rarest else k: c for k, c in counts.items()}
+                counts = node.counts
+            counts[token] = 0
+        if counts[token] == 255:
+            for other in counts:
+                counts[other] -= counts[other] // 2
+        counts[token] += 1
+
+
+@dataclasses.dataclass
+class _Stage:
+    """A context that has been seen before: its counts against what shorter ones say."""
+
+    node: _Node
+    shares: tuple[_Share, _Share]
+    initial: float
+    share: float
+    unit: float = 0.0
+
+    def probability(self, token: int) -> float:
+        count = self.node.counts.get(token)
+        if count is None:
+            return 0.0
+        return (count - _DISCOUNT) / (self.node.total - _DISCOUNT * len(self.node.counts))
+
+
+class _Stream:
+    """One stream's history and the prediction of its next token."""
+
+    def __init__(self) -> None:
+        self.history: list[int] = []
+        self.keys: list[int] = []
+        self.stages: list[_Stage] = []
+        self.unigram_share: _Share | None = None
+        self.unigram_base = 1.0
+        self.model_shares: tuple[_Share, _Share]
+        self.base = self.unigram = 0.0
+        self.model_high: Freqs
+        self.model_low: Freqs
+
+    def candidates(self) -> list[tuple[int, float]]:
+        """Tokens that contexts name, and their masses in parts of 2**24."""
+        return [
+            (token, stage.unit * _ONE * (count - _DISCOUNT))
+            for stage in self.stages
+            for token, count in stage.node.counts.items()
+        ]
+
+
+class ReferenceMixer:
+    """See `Mixer`."""
+
+    def __init__(self, vocab: int, streams: int, bits: int) -> None:
+        digits = -(-vocab // 256)
+        self._seen = 0
+        self._counts = [0] * (digits * 256)
+        self._digit_counts = [0] * digits
+        self._tables = [
+            _Table(bits - (most > 14) - (most > 30), most) for _first, _last, most in CONTEXTS
+        ]
+        self._shares: dict[tuple[object, ...], _Share] = {}
+        self._streams = [_Stream() for _ in range(streams)]
+
+    def high(self, freqs: Freqs) -> Freqs:
+        mixed = np.empty_like(freqs)
+        for row, stream in enumerate(self._streams[: len(freqs)]):
+            stream.model_high = freqs[row].copy()
+            self._predict(stream)
+            unit = stream.unigram * _ONE
+            weights = [
+                math.floor(stream.base * int(f) + unit * c)
+                for f, c in zip(freqs[row], self._digit_counts, strict=True)
+            ]
+            for token, mass in stream.candidates():
+                weights[token >> 8] += math.floor(mass)
+            mixed[row] = frequencies(np.array([weights], np.int32))[0]
+        return mixed
+
+    def low(self, high: Tokens, freqs: Freqs) -> Freqs:
+        mixed = np.empty_like(freqs)
+        for row, stream in enumerate(self._streams[: len(freqs)]):
+            stream.model_low = freqs[row].copy()
+            digit = int(high[row])
+            unit = stream.unigram * _ONE
+            model_part = stream.base * int(stream.model_high[digit])
+            here = [(t & 255, mass) for t, mass in stream.candidates() if t >> 8 == digit]
+            total = model_part + unit * self._digit_counts[digit]
+            for _token, mass in here:
+                total += mass
+            scale = _ONE / total
+            model_scale, unit_scale = model_part / _ONE * scale, unit * scale
+            counts = self._counts[digit * 256 : digit * 256 + 256]
+            weights = [
+                math.floor(model_scale * int(f) + unit_scale * c)
+                for f, c in zip(freqs[row], counts, strict=True)
+            ]
+            for token, mass in here:
+                weights[token] += math.floor(mass * scale)
+            mixed[row] = frequencies(np.array([weights], np.int32))[0]
+        return mixed
+
+    def update(self, tokens: Tokens) -> None:
+        for stream, token in zip(self._streams, tokens.tolist(), strict=False):
+            self._learn(stream, token)
+        for stream, token in zip(self._streams, tokens.tolist(), strict=False):
+            for table, key in zip(self._tables, stream.keys, strict=False):
+                table.add(key, token)
+            self._counts[token] += 1
+            self._digit_counts[token >> 8] += 1
+            self._seen += 1
+            stream.history.insert(0, token)
+            del stream.history[CONTEXTS[-1][1] :]
+
+    def _share(self, *key: object) -> _Share:
+        return self._shares.setdefault(key, _Share())
+
+    def _predict(self, stream: _Stream) -> None:
+        confidence = _bucket(_CONFIDENT, int(stream.model_high.max()))
+        stream.keys = _keys(stream.history)
+        stream.stages = []
+        stream.unigram_share, stream.unigram_base = None, 1.0
+        if self._seen:
+            age = min(20, self._seen.bit_length())
+            stream.unigram_share = self._share("unigram", age, confidence)
+            stream.unigram_base = stream.unigram_share.or_initial(_UNIGRAM_INITIAL)
+        longest, favourite = 0, -1
+        for c, key in enumerate(stream.keys):
+            node = self._tables[c].find(key)
+            if node is None:
+                continue
+            longest = c + 1
+            n, kinds = node.total, len(node.counts)
+            best = max(node.counts.values())
+            token = next(token for token, count in node.counts.items() if count == best)
+            count_key = (_bucket((2, 3, 4, 6, 9, 16, 32, 64), n), _bucket((2, 3, 4, 7, 14), kinds))
+            shape_key = (_bucket((2, 3, 5, 12), n), min(3, best * 4 // n), token == favourite)
+            favourite = token
+            shares = self._share("count", c, *count_key), self._share("shape", c, *shape_key)
+            initial = (_STRENGTH + _DISCOUNT * kinds) / (n + _STRENGTH)
+            share = (shares[0].or_initial(initial) + shares[1].or_initial(initial)) * 0.5
+            stream.stages.append(_Stage(node, shares, initial, share))
+        stream.model_shares = self._share("model", longest, confidence), self._share("order", longest)
+        first, second = (share.or_initial(_MODEL_INITIAL) for share in stream.model_shares)
+        model_share = (first + second) * 0.5
+        rest = 1 - model_share
+        for stage in reversed(stream.stages):
+            size = stage.node.total - _DISCOUNT * len(stage.node.counts)
+            stage.unit = (1 - stage.share) * rest / size
+            rest *= stage.share
+        stream.base = stream.unigram_base * rest + model_share
+        stream.unigram = (1 - stream.unigram_base) * rest / self._seen if self._seen else 0.0
+
+    def _learn(self, stream: _Stream, token: int) -> None:
+        high, low = int(stream.model_high[token >> 8]), int(stream.model_low[token & 255])
+        model = high * low * 2.0**-48
+        p = model
+        if stream.unigram_share is not None:
+            q = self._counts[token] / self._seen
+            stream.unigram_share.learn(_UNIGRAM_INITIAL, p, q)
+            p = stream.unigram_base * p + (1 - stream.unigram_base) * q
+        for stage in stream.stages:
+            q = stage.probability(token)
+            for share in stage.shares:
+                share.learn(stage.initial, p, q)
+            p = stage.share * p + (1 - stage.share) * q
+        for share in stream.model_shares:
+            share.learn(_MODEL_INITIAL, model, p)
+
+
+def _keys(history: list[int]) -> list[int]:
+    """The hash of every context that a stream of this history (the last token first) has."""
+    keys = []
+    for first, last, _most in CONTEXTS:
+        if len(history) < last:
+            break
+        h = first
+        for token in history[first:last]:
+            h = (h + token + 1) * 0x9E3779B97F4A7C15 & _MASK
+            h ^= h >> 29
+        keys.append(h * 0xD6E8FEB86659FD93 & _MASK)
+    return keys

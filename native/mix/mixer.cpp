@@ -1,0 +1,206 @@
+#include "mixer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "../frequencies.h"
+
+namespace lmzip::mix {
+
+namespace {
+
+constexpr double kOne = 1 << 24;      // what frequencies sum to
+constexpr double kDiscount = 0.3;     // taken from every count
+constexpr double kUnigramInitial = 0.95, kModelInitial = 0.5;
+constexpr double kStrength = 6;       // counts that a context needs to be believed half
+constexpr std::uint32_t kLessons = 250;
+constexpr std::size_t kCountShares = 9 * 6, kShapeShares = 5 * 4 * 2, kConfidences = 8;
+
+// Which of a stream's last tokens a context looks at, and how many followers it remembers.
+struct Context {
+    std::size_t first, last, entries;
+};
+constexpr Context kContext[kContexts] = {
+    {0, 1, 62}, {0, 2, 30}, {1, 3, 30}, {0, 3, 14}, {0, 4, 14}, {0, 6, 14}, {0, 12, 14}};
+
+constexpr std::uint32_t kConfident[kConfidences - 1] = {1677722,  5033165,  8388608, 11744051,
+                                                        15099494, 16273900, 16693330};
+
+// The number of bounds that are at most x.
+template <std::size_t n>
+std::size_t bucket(const std::uint32_t (&bounds)[n], std::uint32_t x) {
+    std::size_t i = 0;
+    while (i < n && bounds[i] <= x) ++i;
+    return i;
+}
+
+std::int32_t whole(double x) { return static_cast<std::int32_t>(std::floor(x)); }
+
+}  // namespace
+
+void Share::learn(double initial, double a, double b) {
+    const double before = or_initial(initial), mine = before * a;
+    const double after = mine / (mine + (1 - before) * b);
+    value = std::clamp(before + (after - before) / (lessons + 5.5), 0.0005, 0.9995);
+    if (lessons < kLessons) ++lessons;
+}
+
+Mixer::Mixer(std::size_t vocab, std::size_t streams, unsigned bits)
+    : digits_((vocab + 255) / 256), counts_(digits_ * 256), digit_counts_(digits_),
+      unigram_shares_(21 * kConfidences), count_shares_(kContexts * kCountShares),
+      shape_shares_(kContexts * kShapeShares), model_shares_((kContexts + 1) * kConfidences),
+      order_shares_(kContexts + 1), streams_(streams), weights_(std::max<std::size_t>(digits_, 256)) {
+    for (const Context& context : kContext)
+        tables_.emplace_back(bits - (context.entries > 14) - (context.entries > 30), context.entries);
+    for (Stream& s : streams_) s.model_high.resize(digits_);
+}
+
+bool Mixer::has(const Stream& s, std::size_t context) const { return s.length >= kContext[context].last; }
+
+void Mixer::hash(Stream& s) const {
+    const auto fold = [](std::uint64_t h, std::uint32_t token) {
+        h = (h + token + 1) * 0x9E3779B97F4A7C15u;
+        return h ^ h >> 29;
+    };
+    for (std::size_t c = 0; c < kContexts && has(s, c); ++c) {
+        std::uint64_t h = kContext[c].first;
+        for (std::size_t i = kContext[c].first; i < kContext[c].last; ++i) h = fold(h, s.history[i]);
+        s.hashes[c] = h * 0xD6E8FEB86659FD93u;
+        tables_[c].prefetch(s.hashes[c]);
+    }
+}
+
+void Mixer::predict(Stream& s) {
+    const auto top = static_cast<std::uint32_t>(*std::max_element(s.model_high.begin(), s.model_high.end()));
+    const std::size_t confidence = bucket(kConfident, top);
+    s.unigram_share = nullptr;
+    s.unigram_base = 1;
+    s.stage_count = 0;
+    if (seen_ > 0) {
+        const auto age = std::min<std::size_t>(20, static_cast<std::size_t>(std::bit_width(seen_)));
+        s.unigram_share = &unigram_shares_[age * kConfidences + confidence];
+        s.unigram_base = s.unigram_share->or_initial(kUnigramInitial);
+    }
+    std::size_t longest = 0;
+    std::uint32_t favourite = UINT32_MAX;  // of the last context
+    for (std::size_t c = 0; c < kContexts && has(s, c); ++c) {
+        const Node* node = tables_[c].find(s.hashes[c]);
+        if (node == nullptr) continue;
+        longest = c + 1;
+        const std::uint32_t n = node->total, kinds = node->size;
+        std::uint32_t best = 0, token = 0;
+        for (std::uint32_t i = 0; i < kinds; ++i)
+            if (const std::uint32_t count = node->entries()[i] & 255; count > best) {
+                best = count;
+                token = node->entries()[i] >> 8;
+            }
+        const std::size_t count_key = bucket({2, 3, 4, 6, 9, 16, 32, 64}, n) * 6 + bucket({2, 3, 4, 7, 14}, kinds);
+        const std::size_t shape_key =
+            (bucket({2, 3, 5, 12}, n) * 4 + std::min(3u, best * 4 / n)) * 2 + (token == favourite);
+        favourite = token;
+        Stage& stage = s.stages[s.stage_count++];
+        stage.node = node;
+        stage.shares = {&count_shares_[c * kCountShares + count_key], &shape_shares_[c * kShapeShares + shape_key]};
+        stage.initial = (kStrength + kDiscount * kinds) / (n + kStrength);
+        stage.share =
+            (stage.shares[0]->or_initial(stage.initial) + stage.shares[1]->or_initial(stage.initial)) * 0.5;
+    }
+    s.model_shares = {&model_shares_[longest * kConfidences + confidence], &order_shares_[longest]};
+    s.model_share =
+        (s.model_shares[0]->or_initial(kModelInitial) + s.model_shares[1]->or_initial(kModelInitial)) * 0.5;
+    double rest = 1 - s.model_share;
+    for (std::size_t i = s.stage_count; i-- > 0;) {
+        Stage& stage = s.stages[i];
+        stage.unit = (1 - stage.share) * rest / (stage.node->total - kDiscount * stage.node->size);
+        rest *= stage.share;
+    }
+    s.base = s.unigram_base * rest + s.model_share;
+    s.unigram = seen_ == 0 ? 0.0 : (1 - s.unigram_base) * rest / static_cast<double>(seen_);
+}
+
+template <class Function>
+void Mixer::each_candidate(const Stream& s, const Function& f) {
+    for (std::size_t i = 0; i < s.stage_count; ++i) {
+        const Stage& stage = s.stages[i];
+        const double unit = stage.unit * kOne;
+        for (std::uint32_t e = 0; e < stage.node->size; ++e) {
+            const std::uint32_t entry = stage.node->entries()[e];
+            f(entry >> 8, unit * ((entry & 255) - kDiscount));
+        }
+    }
+}
+
+void Mixer::high(const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
+    for (std::size_t row = 0; row < rows; ++row) hash(streams_[row]);
+    for (std::size_t row = 0; row < rows; ++row) {
+        Stream& s = streams_[row];
+        std::copy_n(model + row * digits_, digits_, s.model_high.begin());
+        predict(s);
+        const double unit = s.unigram * kOne;
+        for (std::size_t h = 0; h < digits_; ++h)
+            weights_[h] = whole(s.base * s.model_high[h] + unit * digit_counts_[h]);
+        each_candidate(s, [&](std::uint32_t token, double mass) { weights_[token >> 8] += whole(mass); });
+        frequencies(weights_.data(), mixed + row * digits_, 1, digits_);
+    }
+}
+
+void Mixer::low(const std::int64_t* high, const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
+    for (std::size_t row = 0; row < rows; ++row) {
+        Stream& s = streams_[row];
+        std::copy_n(model + row * 256, 256, s.model_low.begin());
+        const auto digit = static_cast<std::uint32_t>(high[row]);
+        const double unit = s.unigram * kOne;
+        const double model_part = s.base * s.model_high[digit];
+        double total = model_part + unit * digit_counts_[digit];
+        each_candidate(s, [&](std::uint32_t token, double mass) {
+            if (token >> 8 == digit) total += mass;
+        });
+        const double scale = kOne / total, model_scale = model_part / kOne * scale, unit_scale = unit * scale;
+        const std::uint32_t* counts = &counts_[digit * 256];
+        for (std::size_t l = 0; l < 256; ++l)
+            weights_[l] = whole(model_scale * s.model_low[l] + unit_scale * counts[l]);
+        each_candidate(s, [&](std::uint32_t token, double mass) {
+            if (token >> 8 == digit) weights_[token & 255] += whole(mass * scale);
+        });
+        frequencies(weights_.data(), mixed + row * 256, 1, 256);
+    }
+}
+
+void Mixer::learn(Stream& s, std::uint32_t token) {
+    const double model = static_cast<double>(s.model_high[token >> 8]) * s.model_low[token & 255] * 0x1p-48;
+    double p = model;
+    if (s.unigram_share != nullptr) {
+        const double q = counts_[token] / static_cast<double>(seen_);
+        s.unigram_share->learn(kUnigramInitial, p, q);
+        p = s.unigram_base * p + (1 - s.unigram_base) * q;
+    }
+    for (std::size_t i = 0; i < s.stage_count; ++i) {
+        const Stage& stage = s.stages[i];
+        const Node& node = *stage.node;
+        const std::uint16_t place = node.find(token);
+        const double q = place == node.size ? 0.0
+                                            : ((node.entries()[place] & 255) - kDiscount) /
+                                                  (node.total - kDiscount * node.size);
+        for (Share* share : stage.shares) share->learn(stage.initial, p, q);
+        p = stage.share * p + (1 - stage.share) * q;
+    }
+    for (Share* share : s.model_shares) share->learn(kModelInitial, model, p);
+}
+
+void Mixer::update(const std::int64_t* tokens, std::size_t rows) {
+    for (std::size_t row = 0; row < rows; ++row) learn(streams_[row], static_cast<std::uint32_t>(tokens[row]));
+    for (std::size_t row = 0; row < rows; ++row) {
+        Stream& s = streams_[row];
+        const auto token = static_cast<std::uint32_t>(tokens[row]);
+        for (std::size_t c = 0; c < kContexts && has(s, c); ++c) tables_[c].add(s.hashes[c], token);
+        ++counts_[token];
+        ++digit_counts_[token >> 8];
+        ++seen_;
+        std::copy_backward(s.history.begin(), s.history.end() - 1, s.history.end());
+        s.history[0] = token;
+        ++s.length;
+    }
+}
+
+}  // namespace lmzip::mix
