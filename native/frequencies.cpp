@@ -3,8 +3,6 @@
 
 #include "frequencies.h"
 
-#include <cmath>
-
 namespace lmzip {
 
 void frequencies(const std::int32_t* weights, std::int32_t* freqs, std::size_t rows,
@@ -23,9 +21,10 @@ void frequencies(const std::int32_t* weights, std::int32_t* freqs, std::size_t r
         std::int64_t before = 0;
         for (std::size_t i = 0; i + 1 < n; ++i) {
             sum += empty ? 1 : w[i];
-            // The compiler must not fuse this product into anything: -ffp-contract=off.
+            // The compiler must not fuse this product into anything: -ffp-contract=off. It is not
+            // negative and below 2^24, so that the cast is its floor.
             const auto after = static_cast<std::int64_t>(i + 1) +
-                               static_cast<std::int64_t>(std::floor(static_cast<double>(sum) * ratio));
+                               static_cast<std::int32_t>(static_cast<double>(sum) * ratio);
             f[i] = static_cast<std::int32_t>(after - before);
             before = after;
         }

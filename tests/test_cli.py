@@ -195,7 +195,7 @@ def test_what_cannot_be_done(lmzip, text, tmp_path, arguments, message):
 def test_an_archive_of_an_unknown_model(lmzip, text, tmp_path):
     packed = lmzip("-c", "note.txt").stdout
     result = lmzip("-d", stdin=packed, LMZIP_HOME=str(tmp_path / "empty"))
-    failed_with(result, "needs model 'golden-tiny'")
+    failed_with(result, "needs model golden-tiny")
 
 
 def test_incompressible_input_needs_no_model(lmzip, tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lmzip
-from lmzip.codec import CodingParameters, OneModel, compress_stream, decompress_stream
+from lmzip.codec import ArchiveIndex, CodingParameters, OneModel, compress_stream, decompress_stream
 from lmzip.codec.classical import best_classical, looks_incompressible
 from lmzip.codec.lm import code_jobs, decode_job, decoded_tokens, encode_job
 from lmzip.codec.streams import join_streams, split_streams, stream_lengths
@@ -273,7 +273,7 @@ def test_tokens_beyond_the_vocabulary_are_an_error(tiny_models):
     vocab = tiny_models.model.engine.config.vocab
     assert vocab % 256
     lengths = stream_lengths(1, 20)
-    job = LmJob(RangeEncoder(), lengths, np.array([[vocab]]), None)
+    job = LmJob(RangeEncoder(), lengths, np.array([[vocab]]), None, None)
     with pytest.raises(lmzip.CorruptError, match="vocabulary"):
         code_jobs(tiny_models.model.engine, [job], window=12, sinks=2)
     back = decode_job(job.coder.finish(), 1, 20)
@@ -400,3 +400,37 @@ def test_fifty_megabytes_of_noise_in_bounded_memory(tiny_models):
     assert summary.content_bytes == size
     assert written == summary.archive_bytes <= size * 1.001 + 64
     assert grown < 40 << 10, f"{grown} KiB more memory"
+
+
+def test_mixing_is_left_out_where_it_hurts(tiny_models, monkeypatch):
+    """A block that is cheaper by the model alone says so in its kind."""
+    from lmzip.codec import lm
+
+    assert mixed_kind(tiny_models) == BlockKind.MIXED
+    monkeypatch.setattr(lm, "_bits", lambda freqs, digits: 0.0)
+    assert mixed_kind(tiny_models) == BlockKind.LM
+
+
+def mixed_kind(tiny_models):
+    blob = lmzip.compress(TEXT, model=tiny_models, parameters=SMALL)
+    assert lmzip.decompress(blob, model=tiny_models) == TEXT
+    (kind,) = {k for k, n in ArchiveIndex(io.BytesIO(blob)).kinds().items() if n}
+    return kind
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_mixed_archives_do_not_depend_on_who_made_them(tiny_pack, tiny_models, engine, monkeypatch):
+    """Engines, slices of the encoder, and both mixers write one archive, and read it."""
+    from lmzip.mix import interface
+
+    parameters = CodingParameters(window=40, stream_tokens=100, block_bytes=500, mixing_bits=9)
+    expected = lmzip.compress(TEXT, model=tiny_models, parameters=parameters)
+    models = OneModel(load_model(tiny_pack, engine=engine, threads=1))
+    monkeypatch.setattr(interface, "extension", None)
+    out = io.BytesIO()
+    compress_stream(
+        io.BytesIO(TEXT), out.write, models, parameters, size_bytes=len(TEXT),
+        blocks_in_flight=2, slice_rows=3,
+    )  # fmt: skip
+    assert out.getvalue() == expected
+    assert lmzip.decompress(expected, model=models) == TEXT

@@ -22,7 +22,8 @@ from lmzip.format import (
 )
 from lmzip.format.fields import Reader, pack_varint
 
-REFERENCE = ModelReference(bytes(range(16)), bytes(8), "modèle", 1, 1024, 4, 4096)
+REFERENCE = ModelReference(bytes(range(8)), "modèle", 1, 1024, 4, 4096, 1, 18)
+PLAIN = ModelReference(bytes(range(8)), "", 1, 1024, 4, 4096)
 
 
 @given(st.integers(0, 2**63 - 1))
@@ -40,7 +41,7 @@ def test_bad_varints(data, error):
         Reader(io.BytesIO(data)).varint(2**63, "x")
 
 
-@pytest.mark.parametrize("model", [None, REFERENCE])
+@pytest.mark.parametrize("model", [None, REFERENCE, PLAIN])
 @pytest.mark.parametrize("size", [None, 0, 12345678901])
 def test_header_round_trips(model, size):
     header = Header(model, size)
@@ -50,9 +51,17 @@ def test_header_round_trips(model, size):
 
 def test_pinned_header():
     assert Header(REFERENCE, 300).pack().hex() == (
+        "894c4d5a0203ac02010001020304050607076d6f64c3a86c6580080480200112d7db5873"
+    )
+
+
+def test_headers_of_version_1_are_read():
+    packed = bytes.fromhex(
         "894c4d5a0103ac0201000102030405060708090a0b0c0d0e0f0000000000000000076d6f64c3a86c65"
         "80080480206dc79eb6"
     )
+    model = ModelReference(bytes(range(16)), "modèle", 1, 1024, 4, 4096)
+    assert read_header(io.BytesIO(packed)) == (Header(model, 300), len(packed))
 
 
 BLOCKS = [
@@ -101,8 +110,8 @@ def test_every_flipped_bit_and_every_truncation_is_noticed(item):
 
 def test_versions_from_the_future():
     packed = bytearray(Header().pack())
-    packed[4] = 2
-    with pytest.raises(VersionError, match="version 2"):
+    packed[4] = 3
+    with pytest.raises(VersionError, match="version 3"):
         read_header(io.BytesIO(bytes(packed)))
     packed[4], packed[5] = 1, 0x40
     with pytest.raises(VersionError, match="feature"):

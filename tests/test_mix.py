@@ -46,7 +46,13 @@ def run(mixer, tokens, vocab, seed, lengths):
 
 @pytest.mark.parametrize(
     ("vocab", "streams", "length", "bits"),
-    [(300, 1, 400, 8), (8192, 5, 120, 12), (49152, 3, 100, 9), (100, 4, 300, 10), (256, 2, 1500, 8)],
+    [
+        (300, 1, 400, 8),
+        (8192, 5, 120, 12),
+        (49152, 3, 100, 9),
+        (100, 4, 300, 10),
+        (256, 2, 1500, 8),
+    ],
 )
 def test_native_equals_reference(vocab, streams, length, bits):
     pytest.importorskip("lmzip._native")

@@ -88,6 +88,7 @@ class _Session:
             window=given["window"],
             stream_tokens=given["stream_length"],
             block_bytes=given["block_size"],
+            **({"mixing_bits": 0} if given["no_mix"] else {}),
         )
         self._model_bar = ModelBar(show=not options.quiet)
         self.models = StoreModels(

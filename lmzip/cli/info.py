@@ -16,6 +16,7 @@ __all__ = ["info", "list_archives"]
 
 def _describe(path: str) -> dict[str, Any]:
     from ..codec import ArchiveIndex
+    from ..models.registry import registered_name
 
     with open(path, "rb") as file:
         index = ArchiveIndex(file)
@@ -32,13 +33,14 @@ def _describe(path: str) -> dict[str, Any]:
                     "model": None
                     if model is None
                     else {
-                        "name": _printable(model.name),
+                        "name": _printable(model.name) or registered_name(model.identity),
                         "identity": model.identity.hex(),
-                        "tokenizer": model.tokenizer.hex(),
                         "numerics": model.numerics,
                         "window": model.window,
                         "sinks": model.sinks,
                         "stream_tokens": model.stream_tokens,
+                        "mixing": model.mixing,
+                        "mixing_bits": model.mixing_bits,
                     },
                 }
             )
@@ -124,4 +126,9 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
                     f"  coding       window {model['window']}, {model['sinks']} sinks, "
                     f"streams of {model['stream_tokens']} tokens"
                 )
+                mixing = "none"
+                if model["mixing"]:
+                    nodes = 1 << model["mixing_bits"]
+                    mixing = f"version {model['mixing']}, tables of at most {nodes} nodes"
+                print(f"  mixing       {mixing}")
     sys.exit(failed)

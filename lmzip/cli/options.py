@@ -42,6 +42,8 @@ def coding_options(function: F) -> F:
                          show_default=True, help="Longer: smaller files, less parallel decoding."),
             click.option("--block-size", metavar="SIZE", callback=parse_size, default="256k",
                          show_default=True, help="Bytes of text coded independently."),
+            click.option("--no-mix", is_flag=True,
+                         help="Do not learn from the file while coding it."),
         ],
         function,
     )  # fmt: skip

@@ -11,10 +11,11 @@ from ..errors import UsageError
 from ..format import Block, BlockKind, Header, ModelReference, Trailer, content_crc
 from ..format.fields import ByteSource, read_some
 from .classical import best_classical, looks_incompressible
-from .lm import LmJob, code_jobs, encode_job
+from .lm import LmJob, Tokens, code_jobs, encode_job
 from .model import (
     CodecModel,
     ModelSource,
+    block_mixer,
     cache_bytes,
     model_reference,
     require_memory,
@@ -103,51 +104,66 @@ class _BlockEncoder:
         """What the header says of the model; raises UsageError if the window does not suit it."""
         return model_reference(self.model, self.parameters)
 
-    def encode(self, contents: list[bytes], *, alone: bool) -> list[Block]:
+    def encode(self, contents: list[bytes], *, single: bool) -> list[Block]:
         """Blocks for these contents, made in lockstep.
 
-        A block that is `alone` in its archive also pays for the model's place in the header.
+        A `single` block of an archive also pays for the model's place in the header.
         """
         classical = [best_classical(data) for data in contents]
-        jobs: dict[int, LmJob] = {}
-        tokens: dict[int, int] = {}
-        needed = 0
-        for i, data in enumerate(contents):
-            if looks_incompressible(data, classical[i]):
-                continue
-            ids = self.model.tokenizer.tokenize(data)
-            tokens[i] = len(ids)
-            needed += cache_bytes(self.model.engine.config, self.reference, len(ids))
-            jobs[i] = encode_job(
-                ids, self.parameters.stream_tokens, budget=len(classical[i].payload)
-            )
+        tokens = {
+            i: self.model.tokenizer.tokenize(data)
+            for i, data in enumerate(contents)
+            if not looks_incompressible(data, classical[i])
+        }
+        if not tokens:
+            return classical
+        config = self.model.engine.config
+        needed = sum(cache_bytes(config, self.reference, len(ids)) for ids in tokens.values())
         require_memory(needed, self._memory_limit)
-        if jobs:
-            total = sum(tokens.values())
-            scale = sum(len(contents[i]) for i in jobs) / total
-            code_jobs(
-                self.model.engine,
-                list(jobs.values()),
-                window=self.reference.window,
-                sinks=self.reference.sinks,
-                slice_rows=self._slice_rows,
-                progress=lambda done: self._progress(int(done * scale)),
-            )
-        blocks = []
-        extra_bytes = len(self.reference.pack()) if jobs and alone else 0
-        for i, data in enumerate(contents):
-            block = classical[i]
-            if i in jobs and not jobs[i].abandoned:
-                coder = jobs[i].coder
-                assert isinstance(coder, RangeEncoder)
-                model_block = Block(
-                    BlockKind.LM, len(data), content_crc(data), coder.finish(), tokens[i]
-                )
-                packed_bytes = len(model_block.pack()) + extra_bytes
-                if len(model_block.payload) <= len(data) and packed_bytes < len(block.pack()):
-                    block = model_block
-            blocks.append(block)
+        scale = sum(len(contents[i]) for i in tokens) / sum(map(len, tokens.values()))
+        budgets = {i: len(classical[i].payload) for i in tokens}
+        jobs = self._code(tokens, budgets, scale, mixing=self.reference.mixing > 0)
+        # What the block has said is no help to a model that knows it all.
+        alone = {i: tokens[i] for i, job in jobs.items() if job.mixing_hurts()}
+        kinds = dict.fromkeys(jobs, BlockKind.MIXED if self.reference.mixing else BlockKind.LM)
+        if alone:
+            jobs |= self._code(alone, budgets, 0, mixing=False)
+            kinds |= dict.fromkeys(alone, BlockKind.LM)
+        extra_bytes = len(self.reference.pack()) if single else 0
+        blocks = list(classical)
+        for i, job in jobs.items():
+            if job.abandoned:
+                continue
+            assert isinstance(job.coder, RangeEncoder)
+            data, payload = contents[i], job.coder.finish()
+            block = Block(kinds[i], len(data), content_crc(data), payload, len(tokens[i]))
+            packed_bytes = len(block.pack()) + extra_bytes
+            if len(payload) <= len(data) and packed_bytes < len(classical[i].pack()):
+                blocks[i] = block
         return blocks
+
+    def _code(
+        self, tokens: dict[int, Tokens], budgets: dict[int, int], scale: float, *, mixing: bool
+    ) -> dict[int, LmJob]:
+        """Jobs that have coded these blocks' tokens; progress counts `scale` bytes a token."""
+        jobs = {
+            i: encode_job(
+                ids,
+                self.parameters.stream_tokens,
+                budget=budgets[i],
+                mixer=block_mixer(self.model, self.reference, len(ids)) if mixing else None,
+            )
+            for i, ids in tokens.items()
+        }
+        code_jobs(
+            self.model.engine,
+            list(jobs.values()),
+            window=self.reference.window,
+            sinks=self.reference.sinks,
+            slice_rows=self._slice_rows,
+            progress=lambda done: self._progress(int(done * scale)),
+        )
+        return jobs
 
 
 def compress_stream(
@@ -190,10 +206,10 @@ def compress_stream(
 
     def flush(contents: list[bytes], single: bool) -> None:
         nonlocal header_bytes, estimate
-        blocks = encoder.encode(contents, alone=single)
+        blocks = encoder.encode(contents, single=single)
         if not header_bytes:
             # An archive of one block names a model only if it needs one.
-            named = not single or any(block.kind == BlockKind.LM for block in blocks)
+            named = not single or any(block.kind.modelled for block in blocks)
             reference = encoder.reference if named else None
             header_bytes = emit(Header(reference, size_bytes).pack())
         for data, block in zip(contents, blocks, strict=True):

@@ -18,10 +18,11 @@ from ..format import (
     read_header,
 )
 from ..format.fields import ByteSource
+from ..mix import MIXING_VERSION, Mixer
 from .classical import decode_classical
 from .compressor import DEFAULT_MEMORY_LIMIT
 from .lm import code_jobs, decode_job, decoded_tokens
-from .model import CodecModel, ModelSource, cache_bytes, require_memory
+from .model import CodecModel, ModelSource, block_mixer, cache_bytes, require_memory
 
 __all__ = ["BlockDecoder", "decompress_stream"]
 
@@ -64,14 +65,16 @@ class BlockDecoder:
                     f"this program has {NUMERICS_VERSION}"
                 )
             model = self._models.for_reference(reference)
-            tokenizer = model.tokenizer.vocabulary.identity
-            if model.identity[: ModelReference.IDENTITY_BYTES] != reference.identity:
-                raise ModelMismatchError(
-                    f"the archive needs model {reference.name!r} "
-                    f"({reference.identity.hex()}), not {model.identity[:16].hex()}"
+            if reference.mixing > MIXING_VERSION:
+                raise VersionError(
+                    f"the archive uses mixing version {reference.mixing}; "
+                    f"this program has {MIXING_VERSION}"
                 )
-            if tokenizer[: ModelReference.TOKENIZER_BYTES] != reference.tokenizer:
-                raise ModelMismatchError(f"model {reference.name!r} has another tokenizer")
+            if not model.identity.startswith(reference.identity):
+                raise ModelMismatchError(
+                    f"the archive needs the model {reference.name or 'of identity'} "
+                    f"{reference.identity.hex()}, not {model.name} {model.identity[:8].hex()}"
+                )
             if reference.window > model.engine.config.context:
                 raise CorruptError("the header's window is longer than the model's context")
             self._model = model
@@ -79,25 +82,40 @@ class BlockDecoder:
 
     def cache_bytes(self, block: Block) -> int:
         """Bytes of cache that decoding this block takes."""
-        if block.kind != BlockKind.LM:
+        if not block.kind.modelled:
             return 0
         return cache_bytes(self.model.engine.config, self.reference, block.tokens)
 
     def streams(self, block: Block) -> int:
         """Streams that decoding this block advances together."""
-        if block.kind != BlockKind.LM:
+        if not block.kind.modelled:
             return 0
         return -(-block.tokens // self.reference.stream_tokens)
 
+    def _mixer(self, block: Block) -> Mixer | None:
+        if block.kind != BlockKind.MIXED:
+            return None
+        if not self.reference.mixing:
+            raise CorruptError("a block uses mixing but the header says nothing of it")
+        return block_mixer(self.model, self.reference, block.tokens)
+
     def decode(self, blocks: list[Block]) -> list[bytes]:
         """The contents of these blocks, decoded in lockstep. Raises CorruptError and others."""
-        lm = [block for block in blocks if block.kind == BlockKind.LM]
+        lm = [block for block in blocks if block.kind.modelled]
         require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
         contents: dict[int, bytes] = {}
         if lm:
             reference = self.reference
             stream_tokens = reference.stream_tokens
-            jobs = [decode_job(block.payload, block.tokens, stream_tokens) for block in lm]
+            jobs = [
+                decode_job(
+                    block.payload,
+                    block.tokens,
+                    stream_tokens,
+                    mixer=self._mixer(block),
+                )
+                for block in lm
+            ]
             scale = sum(b.content_bytes for b in lm) / sum(b.tokens for b in lm)
             code_jobs(
                 self.model.engine,
@@ -112,7 +130,7 @@ class BlockDecoder:
                 contents[id(block)] = vocabulary.detokenize(ids)
         result = []
         for block in blocks:
-            data = contents[id(block)] if block.kind == BlockKind.LM else decode_classical(block)
+            data = contents[id(block)] if block.kind.modelled else decode_classical(block)
             if len(data) != block.content_bytes or content_crc(data) != block.content_crc:
                 raise CorruptError("a block does not decode to what was compressed")
             result.append(data)

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..coder import RangeDecoder, RangeEncoder, SymbolCoder
-from ..engine import RADIX, Engine
+from ..engine import PRECISION, RADIX, Engine
 from ..errors import CorruptError
+from ..mix import Mixer
 from .streams import join_streams, split_streams, stream_lengths
 
-__all__ = ["LmJob", "code_jobs", "decode_job", "decoded_tokens", "encode_job"]
+__all__ = ["LmJob", "Tokens", "code_jobs", "decode_job", "decoded_tokens", "encode_job"]
 
 Tokens = NDArray[np.int64]
 
@@ -24,7 +25,12 @@ class LmJob:
     """One block on its way through the model: its streams, its coder, its direction."""
 
     def __init__(
-        self, coder: SymbolCoder, lengths: Tokens, known: Tokens | None, budget: int | None
+        self,
+        coder: SymbolCoder,
+        lengths: Tokens,
+        known: Tokens | None,
+        budget: int | None,
+        mixer: Mixer | None,
     ) -> None:
         self.coder = coder
         self.lengths = lengths
@@ -33,11 +39,20 @@ class LmJob:
         self.rows = known if known is not None else np.zeros((len(lengths), lengths[0]), np.int64)
         self.budget = budget
         """Payload bytes at which encoding is given up, if any."""
+        self.mixer = mixer
+        self.model_bits = 0.0
+        """What the tokens would have cost without the mixer, when encoding with one."""
         self.abandoned = False
 
     @property
     def streams(self) -> int:
         return len(self.lengths)
+
+    def mixing_hurts(self) -> bool:
+        """Whether the tokens just encoded would be shorter without the mixer."""
+        if self.mixer is None or self.abandoned or not isinstance(self.coder, RangeEncoder):
+            return False
+        return self.model_bits < 8 * (self.coder.size_bytes() - 8)
 
     def finished(self, position: int) -> bool:
         return self.abandoned or position >= self.lengths[0]
@@ -47,15 +62,20 @@ class LmJob:
         return int((self.lengths > position).sum())
 
 
-def encode_job(ids: Tokens, stream_tokens: int, budget: int | None = None) -> LmJob:
+def encode_job(
+    ids: Tokens, stream_tokens: int, budget: int | None = None, mixer: Mixer | None = None
+) -> LmJob:
     """A job that encodes tokens [n]; it is abandoned once the payload reaches `budget` bytes."""
     lengths = stream_lengths(len(ids), stream_tokens)
-    return LmJob(RangeEncoder(), lengths, split_streams(ids, stream_tokens), budget)
+    return LmJob(RangeEncoder(), lengths, split_streams(ids, stream_tokens), budget, mixer)
 
 
-def decode_job(payload: bytes, tokens: int, stream_tokens: int) -> LmJob:
+def decode_job(
+    payload: bytes, tokens: int, stream_tokens: int, mixer: Mixer | None = None
+) -> LmJob:
     """A job that decodes `tokens` tokens from a payload."""
-    return LmJob(RangeDecoder(payload), stream_lengths(tokens, stream_tokens), None, None)
+    lengths = stream_lengths(tokens, stream_tokens)
+    return LmJob(RangeDecoder(payload), lengths, None, None, mixer)
 
 
 def code_jobs(
@@ -95,10 +115,9 @@ def code_jobs(
         for t in range(count):
             # Lockstep order: all streams' high digits of a step, then all their low digits.
             target = None if known is None else known[:, t]
-            high = _code(jobs, position + t, high_freqs[:, t], target, lambda ids: ids // RADIX)
+            high = _code(jobs, position + t, high_freqs[:, t], target)
             freqs = predictions.low(high[:, None]) if low_freqs is None else low_freqs[:, t:]
-            low = _code(jobs, position + t, freqs[:, 0], target, lambda ids: ids % RADIX)
-            ids = high * RADIX + low
+            ids = _code(jobs, position + t, freqs[:, 0], target, high)
             if int(ids.max()) >= engine.config.vocab:
                 raise CorruptError("a token beyond the vocabulary was decoded")
             done = _store(jobs, position + t, ids)
@@ -145,17 +164,38 @@ def _code(
     position: int,
     freqs: NDArray[np.int32],
     known: Tokens | None,
-    digit: Callable[[Tokens], Tokens],
+    high: Tokens | None = None,
 ) -> Tokens:
-    """Code one digit of every stream that still runs; digits [all streams], 0 for the others."""
-    digits = np.zeros(len(freqs), np.int64)
+    """Code the high digits of all streams that still run, or, given those, the whole tokens.
+
+    Digits or tokens [all streams], 0 where a stream has ended.
+    """
+    coded = np.zeros(len(freqs), np.int64)
     start = 0
     for job in jobs:
         rows = slice(start, start + job.active(position))
-        symbols = None if known is None else digit(known[rows])
-        digits[rows] = job.coder.code(np.ascontiguousarray(freqs[rows]), symbols)
         start += job.streams
-    return digits
+        if rows.start == rows.stop:
+            continue
+        mine = np.ascontiguousarray(freqs[rows])
+        digits = None
+        if known is not None:
+            digits = known[rows] // RADIX if high is None else known[rows] % RADIX
+        if job.mixer is not None:
+            if digits is not None:
+                job.model_bits += _bits(mine, digits)
+            mine = job.mixer.high(mine) if high is None else job.mixer.low(high[rows], mine)
+        digits = job.coder.code(mine, digits)
+        coded[rows] = digits if high is None else high[rows] * RADIX + digits
+        if job.mixer is not None and high is not None:
+            job.mixer.update(coded[rows])
+    return coded
+
+
+def _bits(freqs: NDArray[np.int32], digits: Tokens) -> float:
+    """What digits [n] cost under frequencies [n, K]."""
+    chosen = freqs[np.arange(len(digits)), digits]
+    return float((PRECISION - np.log2(chosen)).sum())
 
 
 def _store(jobs: Sequence[LmJob], position: int, ids: Tokens) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol
 from ..engine import NUMERICS_VERSION, Engine, ModelConfig
 from ..errors import MemoryLimitError
 from ..format import ModelReference
+from ..mix import MIXING_VERSION, Mixer, mixer_bytes, new_mixer, table_bits
 from ..text import Tokenizer
 from .parameters import CodingParameters
 from .streams import stream_lengths
@@ -16,6 +17,7 @@ __all__ = [
     "CodecModel",
     "ModelSource",
     "OneModel",
+    "block_mixer",
     "cache_bytes",
     "model_reference",
     "require_memory",
@@ -33,6 +35,8 @@ class CodecModel:
     tokenizer: Tokenizer
     identity: bytes
     name: str
+    registered: bool = False
+    """Every lmzip knows this identity's name, so that archives need not carry it."""
 
 
 class ModelSource(Protocol):
@@ -63,22 +67,31 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
     """What the header says of the model and its use."""
     return ModelReference(
         identity=model.identity[: ModelReference.IDENTITY_BYTES],
-        tokenizer=model.tokenizer.vocabulary.identity[: ModelReference.TOKENIZER_BYTES],
-        name=model.name,
+        name="" if model.registered else model.name,
         numerics=NUMERICS_VERSION,
         window=parameters.window_for(model.engine.config.context),
         sinks=parameters.sinks,
         stream_tokens=parameters.stream_tokens,
+        mixing=MIXING_VERSION if parameters.mixing_bits else 0,
+        mixing_bits=parameters.mixing_bits,
     )
 
 
+def block_mixer(model: CodecModel, reference: ModelReference, tokens: int) -> Mixer:
+    """What mixes the predictions of a block of so many tokens."""
+    streams = len(stream_lengths(tokens, reference.stream_tokens))
+    bits = table_bits(tokens, reference.mixing_bits)
+    return new_mixer(model.engine.config.vocab, streams, bits)
+
+
 def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:
-    """Bytes of key/value cache and of one step's token weights for a block of so many tokens."""
+    """Bytes of cache, mixing tables and one step's token weights for a block of so many tokens."""
     lengths = stream_lengths(tokens, reference.stream_tokens)
     ring = reference.window + reference.sinks + max(1, _CHUNK // len(lengths))
     positions = -(-min(int(lengths[0]), ring) // 64) * 64
     weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8
-    return config.cache_bytes(len(lengths), positions) + weights
+    mixing = mixer_bytes(table_bits(tokens, reference.mixing_bits)) if reference.mixing else 0
+    return config.cache_bytes(len(lengths), positions) + weights + mixing
 
 
 def require_memory(needed_bytes: int, limit_bytes: int) -> None:

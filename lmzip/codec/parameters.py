@@ -25,6 +25,9 @@ class CodingParameters:
     stream_tokens: int = 4096
     sinks: int = 4
     block_bytes: int = 1 << 18
+    mixing_bits: int = 18
+    """Logarithm of the greatest number of nodes in a table of adaptive mixing (448 bytes a node in
+    all seven); 0: no mixing."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -39,6 +42,9 @@ class CodingParameters:
             if not low <= value <= high:
                 label = name.replace("_", " ")
                 raise UsageError(f"{label} must be between {low} and {high}, not {value}")
+
+        if self.mixing_bits and not 8 <= self.mixing_bits <= 24:
+            raise UsageError(f"mixing bits must be between 8 and 24, not {self.mixing_bits}")
 
     def window_for(self, context: int) -> int:
         """The window for a model trained on `context` tokens. Raises UsageError if longer."""

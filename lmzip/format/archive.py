@@ -28,7 +28,8 @@ __all__ = [
 
 MAGIC = b"\x89LMZ"
 END_MAGIC = b"ZML\x89"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""What is written; archives of version 1 are read too."""
 
 MAX_BLOCK_BYTES = 1 << 24
 MAX_WINDOW = 1 << 20
@@ -36,6 +37,7 @@ MAX_SINKS = 1 << 10
 MAX_STREAM_TOKENS = 1 << 24
 _MAX_SIZE = (1 << 62) - 1
 _MAX_HEADER_BYTES = 1 << 16
+MAX_MIXING_BITS = 24
 MAX_BLOCKS = 1 << 40
 _MAX_BLOCK_TOTAL = MAX_BLOCK_BYTES + 64
 
@@ -48,6 +50,13 @@ class BlockKind(enum.IntEnum):
     STORED = 1
     ZSTD = 2
     LM = 3
+    MIXED = 4
+    """By the language model, with adaptive mixing."""
+
+    @property
+    def modelled(self) -> bool:
+        """Whether it takes the model to decode it."""
+        return self in (BlockKind.LM, BlockKind.MIXED)
 
 
 _TRAILER_KIND = 0
@@ -63,44 +72,50 @@ class ModelReference:
     """The model that an archive's language-model blocks need, and how it was run."""
 
     identity: bytes
-    """The first 16 bytes of the pack's identity."""
-    tokenizer: bytes
-    """The first 8 bytes of the token table's identity."""
+    """The first bytes of the pack's identity."""
     name: str
-    """What people call it; decoding goes by the identity."""
+    """What people call it, or nothing if every lmzip knows; decoding goes by the identity."""
     numerics: int
     window: int
     sinks: int
     stream_tokens: int
+    mixing: int = 0
+    """Version of adaptive mixing, 0 for none."""
+    mixing_bits: int = 0
+    """Logarithm of the greatest number of nodes in its tables."""
 
-    IDENTITY_BYTES = 16
-    TOKENIZER_BYTES = 8
+    IDENTITY_BYTES = 8
 
     def pack(self) -> bytes:
         name = self.name.encode()[:255]
+        mixing = pack_varint(self.mixing)
+        if self.mixing:
+            mixing += bytes([self.mixing_bits])
         return b"".join(
             (
                 pack_varint(self.numerics),
                 self.identity[: self.IDENTITY_BYTES],
-                self.tokenizer[: self.TOKENIZER_BYTES],
                 bytes([len(name)]),
                 name,
                 pack_varint(self.window),
                 pack_varint(self.sinks),
                 pack_varint(self.stream_tokens),
+                mixing,
             )
         )
 
     @classmethod
-    def unpack(cls, reader: Reader) -> ModelReference:
+    def unpack(cls, reader: Reader, version: int) -> ModelReference:
         numerics = reader.varint(1 << 30, "arithmetic version")
-        identity = reader.bytes(cls.IDENTITY_BYTES)
-        tokenizer = reader.bytes(cls.TOKENIZER_BYTES)
+        # Version 1 had twice as many, and the beginning of the token table's hash.
+        identity = reader.bytes(cls.IDENTITY_BYTES if version > 1 else 24)[:16]
         name = reader.bytes(reader.integer(1)).decode("utf-8", "replace")
         window = reader.varint(MAX_WINDOW, "window")
         sinks = reader.varint(MAX_SINKS, "sinks")
         stream_tokens = reader.varint(MAX_STREAM_TOKENS, "stream length")
-        return cls(identity, tokenizer, name, numerics, window, sinks, stream_tokens)
+        mixing = reader.varint(1 << 30, "mixing version") if version > 1 else 0
+        bits = reader.integer(1) if mixing else 0
+        return cls(identity, name, numerics, window, sinks, stream_tokens, mixing, bits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,12 +144,12 @@ class Block:
     content_crc: int
     payload: bytes
     tokens: int = 0
-    """Tokens in an LM block; 0 otherwise."""
+    """Tokens in a block coded by a model; 0 otherwise."""
 
     def pack(self) -> bytes:
         data = bytes([self.kind]) + pack_varint(self.content_bytes)
         data += pack_varint(len(self.payload))
-        if self.kind == BlockKind.LM:
+        if self.kind.modelled:
             data += pack_varint(self.tokens)
         data += self.content_crc.to_bytes(4, "little")
         crc = zlib.crc32(self.payload, zlib.crc32(data))
@@ -207,17 +222,19 @@ def read_header(source: ByteSource) -> tuple[Header, int] | None:
     if first != MAGIC[:1] or reader.bytes(len(MAGIC) - 1) != MAGIC[1:]:
         raise FormatError("not an lmzip archive")
     version, flags = reader.integer(1), reader.integer(1)
-    if version != FORMAT_VERSION:
+    if not 1 <= version <= FORMAT_VERSION:
         raise VersionError(
-            f"the archive is of format version {version}; this program reads {FORMAT_VERSION}"
+            f"the archive is of format version {version}; this program reads 1 to {FORMAT_VERSION}"
         )
     if flags & ~(_FLAG_MODEL | _FLAG_SIZE):
         raise VersionError("the archive uses a feature that this program does not know")
     size = reader.varint(_MAX_SIZE, "original size") if flags & _FLAG_SIZE else None
-    model = ModelReference.unpack(reader) if flags & _FLAG_MODEL else None
+    model = ModelReference.unpack(reader, version) if flags & _FLAG_MODEL else None
     _check_crc(reader, "the header")
     if model is not None and (model.window < 1 or model.stream_tokens < 1):
         raise CorruptError("the header's window or stream length is zero")
+    if model is not None and model.mixing and not 8 <= model.mixing_bits <= MAX_MIXING_BITS:
+        raise CorruptError("the header's mixing tables have an impossible size")
     return Header(model, size), len(reader.taken)
 
 
@@ -241,7 +258,7 @@ def read_block_or_trailer(
     # A block is never longer than its contents: stored is always an alternative.
     payload_bytes = reader.varint(content_bytes, "payload length")
     tokens = 0
-    if block_kind == BlockKind.LM:
+    if block_kind.modelled:
         tokens = reader.varint(content_bytes, "number of tokens")
     crc = reader.integer(4)
     expected = zlib.crc32(reader.taken)
@@ -250,7 +267,7 @@ def read_block_or_trailer(
     payload = reader.bytes(payload_bytes)
     if zlib.crc32(payload, expected) != stored:
         raise CorruptError("a block is damaged (checksum mismatch)")
-    if content_bytes == 0 or (block_kind == BlockKind.LM and tokens == 0):
+    if content_bytes == 0 or (block_kind.modelled and tokens == 0):
         raise CorruptError("a block is empty")
     if block_kind == BlockKind.STORED and payload_bytes != content_bytes:
         raise CorruptError("a stored block has a wrong length")

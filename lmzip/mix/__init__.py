@@ -1,7 +1,7 @@
 """Adaptive mixing: what a block has said so far, mixed into the model's predictions.
 
-NUMERICS.md, section 13, is the specification. Two implementations give the same integers: `reference`
-is for reading, native/mix/ for use.
+NUMERICS.md, section 13, is the specification. Two implementations give the same integers:
+`reference` is for reading, native/mix/ for use.
 """
 
 from .interface import MIXING_VERSION, Mixer, mixer_bytes, new_mixer, table_bits

@@ -1,8 +1,8 @@
 """NUMERICS.md, section 13, to be read. Every float is binary64, every operation rounded by itself.
 
-The prediction of a stream's next token is a chain. It starts with the model; the counts of all tokens
-are mixed in, then those of ever longer contexts that have been seen before, and finally the model once
-more. What share of a mix belongs to which side is learned for each kind of situation.
+The prediction of a stream's next token is a chain. It starts with the model; the counts of all
+tokens are mixed in, then those of ever longer contexts that have been seen before, and finally the
+model once more. What share of a mix belongs to which side is learned for each kind of situation.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ Tokens = NDArray[np.int64]
 CONTEXTS = (
     (0, 1, 62), (0, 2, 30), (1, 3, 30), (0, 3, 14), (0, 4, 14), (0, 6, 14), (0, 12, 14),
 )  # fmt: skip
-"""Which of a stream's last tokens a context looks at (from, to), and how many followers it keeps."""
+"""Which of the last tokens a context looks at (from, to), and how many followers it keeps."""
 
 _ONE = 1 << 24
 _MASK = (1 << 64) - 1
 _DISCOUNT = 0.3
 _STRENGTH = 6.0
-_UNIGRAM_INITIAL, _MODEL_INITIAL = 0.95, 0.5
+_UNIGRAM_INITIAL = (0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.998)
+_MODEL_INITIAL = (0.3, 0.4, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Initial shares of the model, by its confidence: against all tokens' counts, and in the end."""
 _LESSONS = 250
 _CONFIDENT = (1677722, 5033165, 8388608, 11744051, 15099494, 16273900, 16693330)
 
@@ -136,6 +138,7 @@ class _Stream:
         self.stages: list[_Stage] = []
         self.unigram_share: _Share | None = None
         self.unigram_base = 1.0
+        self.confidence = 0
         self.model_shares: tuple[_Share, _Share]
         self.base = self.unigram = 0.0
         self.model_high: Freqs
@@ -218,14 +221,14 @@ class ReferenceMixer:
         return self._shares.setdefault(key, _Share())
 
     def _predict(self, stream: _Stream) -> None:
-        confidence = _bucket(_CONFIDENT, int(stream.model_high.max()))
+        confidence = stream.confidence = _bucket(_CONFIDENT, int(stream.model_high.max()))
         stream.keys = _keys(stream.history)
         stream.stages = []
         stream.unigram_share, stream.unigram_base = None, 1.0
         if self._seen:
             age = min(20, self._seen.bit_length())
             stream.unigram_share = self._share("unigram", age, confidence)
-            stream.unigram_base = stream.unigram_share.or_initial(_UNIGRAM_INITIAL)
+            stream.unigram_base = stream.unigram_share.or_initial(_UNIGRAM_INITIAL[confidence])
         longest, favourite = 0, -1
         for c, key in enumerate(stream.keys):
             node = self._tables[c].find(key)
@@ -242,8 +245,13 @@ class ReferenceMixer:
             initial = (_STRENGTH + _DISCOUNT * kinds) / (n + _STRENGTH)
             share = (shares[0].or_initial(initial) + shares[1].or_initial(initial)) * 0.5
             stream.stages.append(_Stage(node, shares, initial, share))
-        stream.model_shares = self._share("model", longest, confidence), self._share("order", longest)
-        first, second = (share.or_initial(_MODEL_INITIAL) for share in stream.model_shares)
+        stream.model_shares = (
+            self._share("model", longest, confidence),
+            self._share("order", longest),
+        )
+        first, second = (
+            share.or_initial(_MODEL_INITIAL[confidence]) for share in stream.model_shares
+        )
         model_share = (first + second) * 0.5
         rest = 1 - model_share
         for stage in reversed(stream.stages):
@@ -259,7 +267,7 @@ class ReferenceMixer:
         p = model
         if stream.unigram_share is not None:
             q = self._counts[token] / self._seen
-            stream.unigram_share.learn(_UNIGRAM_INITIAL, p, q)
+            stream.unigram_share.learn(_UNIGRAM_INITIAL[stream.confidence], p, q)
             p = stream.unigram_base * p + (1 - stream.unigram_base) * q
         for stage in stream.stages:
             q = stage.probability(token)
@@ -267,7 +275,7 @@ class ReferenceMixer:
                 share.learn(stage.initial, p, q)
             p = stage.share * p + (1 - stage.share) * q
         for share in stream.model_shares:
-            share.learn(_MODEL_INITIAL, model, p)
+            share.learn(_MODEL_INITIAL[stream.confidence], model, p)
 
 
 def _keys(history: list[int]) -> list[int]:

@@ -9,7 +9,7 @@ from importlib import resources
 
 from ..errors import ModelNotFoundError
 
-__all__ = ["KnownModel", "default_name", "known_model", "known_models"]
+__all__ = ["KnownModel", "default_name", "known_model", "known_models", "registered_name"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,3 +53,11 @@ def known_model(name: str) -> KnownModel:
             return model
     names = ", ".join(model.name for model in known_models())
     raise ModelNotFoundError(f"no model named {name!r} (known: {names})")
+
+
+def registered_name(identity: bytes) -> str:
+    """The name of the model whose identity starts with those bytes, or nothing."""
+    for model in known_models():
+        if model.identity is not None and model.identity.startswith(identity.hex()):
+            return model.name
+    return ""

@@ -72,7 +72,8 @@ def load_model(
             tokenizer.load()
         verified.result()
     require_selftest(loaded, pack)
-    return CodecModel(loaded, tokenizer, pack.identity, pack.name)
+    registered = pack.identity.hex() in {model.identity for model in known_models()}
+    return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered)
 
 
 class StoreModels:
@@ -135,7 +136,7 @@ class StoreModels:
                 self._pull(model.name)
                 return self._store.open(model.name, verify=False)
         raise ModelNotFoundError(
-            f"the archive needs model {reference.name!r} (identity {wanted}), "
+            f"the archive needs model {reference.name or 'of unknown name'} (identity {wanted}), "
             "which is not installed here"
         )
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 
 #include "../frequencies.h"
 
@@ -12,7 +11,9 @@ namespace {
 
 constexpr double kOne = 1 << 24;      // what frequencies sum to
 constexpr double kDiscount = 0.3;     // taken from every count
-constexpr double kUnigramInitial = 0.95, kModelInitial = 0.5;
+// Initial shares of the model, by its confidence: against the counts of all tokens, and in the end.
+constexpr double kUnigramInitial[] = {0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.998};
+constexpr double kModelInitial[] = {0.3, 0.4, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9};
 constexpr double kStrength = 6;       // counts that a context needs to be believed half
 constexpr std::uint32_t kLessons = 250;
 constexpr std::size_t kCountShares = 9 * 6, kShapeShares = 5 * 4 * 2, kConfidences = 8;
@@ -35,7 +36,8 @@ std::size_t bucket(const std::uint32_t (&bounds)[n], std::uint32_t x) {
     return i;
 }
 
-std::int32_t whole(double x) { return static_cast<std::int32_t>(std::floor(x)); }
+// floor(x) for x from 0 to 2^31.
+std::int32_t whole(double x) { return static_cast<std::int32_t>(x); }
 
 }  // namespace
 
@@ -73,14 +75,14 @@ void Mixer::hash(Stream& s) const {
 
 void Mixer::predict(Stream& s) {
     const auto top = static_cast<std::uint32_t>(*std::max_element(s.model_high.begin(), s.model_high.end()));
-    const std::size_t confidence = bucket(kConfident, top);
+    const std::size_t confidence = s.confidence = bucket(kConfident, top);
     s.unigram_share = nullptr;
     s.unigram_base = 1;
     s.stage_count = 0;
     if (seen_ > 0) {
         const auto age = std::min<std::size_t>(20, static_cast<std::size_t>(std::bit_width(seen_)));
         s.unigram_share = &unigram_shares_[age * kConfidences + confidence];
-        s.unigram_base = s.unigram_share->or_initial(kUnigramInitial);
+        s.unigram_base = s.unigram_share->or_initial(kUnigramInitial[confidence]);
     }
     std::size_t longest = 0;
     std::uint32_t favourite = UINT32_MAX;  // of the last context
@@ -108,7 +110,7 @@ void Mixer::predict(Stream& s) {
     }
     s.model_shares = {&model_shares_[longest * kConfidences + confidence], &order_shares_[longest]};
     s.model_share =
-        (s.model_shares[0]->or_initial(kModelInitial) + s.model_shares[1]->or_initial(kModelInitial)) * 0.5;
+        (s.model_shares[0]->or_initial(kModelInitial[confidence]) + s.model_shares[1]->or_initial(kModelInitial[confidence])) * 0.5;
     double rest = 1 - s.model_share;
     for (std::size_t i = s.stage_count; i-- > 0;) {
         Stage& stage = s.stages[i];
@@ -172,7 +174,7 @@ void Mixer::learn(Stream& s, std::uint32_t token) {
     double p = model;
     if (s.unigram_share != nullptr) {
         const double q = counts_[token] / static_cast<double>(seen_);
-        s.unigram_share->learn(kUnigramInitial, p, q);
+        s.unigram_share->learn(kUnigramInitial[s.confidence], p, q);
         p = s.unigram_base * p + (1 - s.unigram_base) * q;
     }
     for (std::size_t i = 0; i < s.stage_count; ++i) {
@@ -185,7 +187,7 @@ void Mixer::learn(Stream& s, std::uint32_t token) {
         for (Share* share : stage.shares) share->learn(stage.initial, p, q);
         p = stage.share * p + (1 - stage.share) * q;
     }
-    for (Share* share : s.model_shares) share->learn(kModelInitial, model, p);
+    for (Share* share : s.model_shares) share->learn(kModelInitial[s.confidence], model, p);
 }
 
 void Mixer::update(const std::int64_t* tokens, std::size_t rows) {

@@ -59,6 +59,7 @@ class Mixer {
         std::array<std::uint64_t, kContexts> hashes;
         std::array<Stage, kContexts> stages;
         std::size_t stage_count;
+        std::size_t confidence;  // of the model in its greatest high digit, 0 to 7
         Share* unigram_share;  // null while nothing was counted
         double unigram_base;  // the share of the model against the unigram counts
         std::array<Share*, 2> model_shares;

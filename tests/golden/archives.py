@@ -1,6 +1,6 @@
 """Makes the golden archives: `python -m tests.golden.archives NAME...` writes the missing ones.
 
-Each is kept for ever: a decoder that reads version 1 reads these. None is ever overwritten.
+Each is kept for ever: a decoder that reads version 2 reads these (and, in v1/, those of version 1). None is ever overwritten.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ CASES: dict[str, tuple[bytes, lmzip.CodingParameters]] = {
     "unicode": (
         UNICODE.encode() + b"\x00\xff\xfe\xc0\x80\n",
         lmzip.CodingParameters(window=32, stream_tokens=64),
+    ),
+    "unmixed": (
+        ENGLISH.encode(),
+        lmzip.CodingParameters(window=64, stream_tokens=100, mixing_bits=0),
     ),
     "empty": (b"", lmzip.CodingParameters()),
     "one": (b"x", lmzip.CodingParameters()),
