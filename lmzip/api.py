@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
+from . import levels
 from .codec import (
     DEFAULT_MEMORY_LIMIT,
     ArchiveIndex,
@@ -54,9 +55,20 @@ def _models(
     return StoreModels(model, store=store, engine=engine, device=device, threads=threads, isa=isa)
 
 
+def _choices(
+    level: int | None, model: str | ModelSource | None, parameters: CodingParameters | None
+) -> tuple[str | ModelSource, CodingParameters]:
+    """Model and parameters, a level's where they are not given."""
+    if level is None and model is not None:
+        return model, parameters or CodingParameters()
+    chosen = levels.level(levels.DEFAULT_LEVEL if level is None else level)
+    return model or chosen.model, parameters or chosen.parameters
+
+
 def compress(
     data: ReadableBuffer,
     *,
+    level: int | None = None,
     model: str | ModelSource | None = None,
     parameters: CodingParameters | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
@@ -64,12 +76,14 @@ def compress(
 ) -> bytes:
     """An archive of `data`.
 
-    `model` is the name of an installed or known model (the default one if None) or a loaded one.
+    `level` is 1 to 9 (3 if neither it nor a model is given). `model` is the name of an installed or
+    known model, or a loaded one; `parameters` say how to cut and code; both go before the level's.
     Further options: `home` (folder of the models), `offline`, `engine`, `device`, `threads`, `isa`.
     Raises LmzipError.
     """
     content = bytes(data)
     out = io.BytesIO()
+    model, parameters = _choices(level, model, parameters)
     compress_stream(
         io.BytesIO(content),
         out.write,
@@ -157,6 +171,7 @@ class LmzipFile(io.BufferedIOBase):
         path: str | os.PathLike[str] | BinaryIO,
         mode: str = "rb",
         *,
+        level: int | None = None,
         model: str | ModelSource | None = None,
         parameters: CodingParameters | None = None,
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
@@ -165,6 +180,8 @@ class LmzipFile(io.BufferedIOBase):
         kind = mode.replace("b", "")
         if kind not in ("r", "w", "x"):
             raise ValueError(f"invalid mode: {mode!r}")
+        if kind != "r":
+            model, parameters = _choices(level, model, parameters)
         models = _models(model, **options)
         self._target: Path | BinaryIO | None = None
         self._source: BinaryIO | None = None

@@ -194,6 +194,7 @@ void bind_mixer(nb::module_& m) {
                  below(high, self.digits());
                  self.low(high.data(), model.data(), model.shape(0), mixed.data());
              })
+        .def("restart", &Mixer::restart)
         .def("update", [check, below](Mixer& self, Array<const std::int64_t, 1> tokens) {
             check(self, tokens.shape(0), tokens.shape(0), true);
             below(tokens, self.digits() * 256);

@@ -128,7 +128,7 @@ def test_damage_is_one_line_and_leaves_nothing(lmzip, text, tmp_path, damage, me
 def test_test_and_verbose(lmzip, text):
     result = lmzip("-v", "note.txt")
     assert f"note.txt: {len(TEXT)} -> ".encode() in result.stderr
-    assert b"1 lm" in result.stderr
+    assert b"(1 mixed)" in result.stderr
     result = lmzip("-tv", "note.txt.lmz")
     assert result.stderr.decode() == f"note.txt.lmz: OK, {len(TEXT)} bytes\n"
     assert lmzip("-t", "note.txt.lmz").stderr == b""
@@ -300,7 +300,7 @@ def test_a_reader_that_leaves(lmzip, text, tmp_path, tiny_home):
 def test_one_flipped_kind_is_an_error_in_listings(lmzip, text, tmp_path):
     packed = bytearray(lmzip("-c", "note.txt").stdout)
     _, header_bytes = read_header(io.BytesIO(bytes(packed)))
-    packed[header_bytes] ^= 4
+    packed[header_bytes] ^= 8
     (tmp_path / "flip.lmz").write_bytes(packed)
     for option in ("-l", "-t"):
         assert b"unknown kind" in lmzip(option, "flip.lmz").stderr

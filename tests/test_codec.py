@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 import lmzip
 from lmzip.codec import ArchiveIndex, CodingParameters, OneModel, compress_stream, decompress_stream
 from lmzip.codec.classical import best_classical, looks_incompressible
-from lmzip.codec.lm import code_jobs, decode_job, decoded_tokens, encode_job
-from lmzip.codec.streams import join_streams, split_streams, stream_lengths
+from lmzip.codec.lm import code_jobs, decode_job, encode_job
+from lmzip.codec.streams import join_streams, round_lengths, split_streams, stream_lengths
 from lmzip.format import BlockKind
 from lmzip.models.source import load_model
 
@@ -37,7 +37,7 @@ def lm_round_trip(model, data, stream_tokens, window=12, sinks=2, slice_rows=Non
     payload = job.coder.finish()
     back = decode_job(payload, len(ids), stream_tokens)
     code_jobs(model.engine, [back], window=window, sinks=sinks)
-    got = decoded_tokens(back, len(ids), stream_tokens)
+    got = back.decoded()
     np.testing.assert_array_equal(got, ids)
     return payload
 
@@ -78,7 +78,7 @@ def test_lm_jobs_in_company_give_the_same_bytes(tiny_model):
     back = [decode_job(p, len(i), 25) for p, i in zip(alone, ids, strict=True)]
     code_jobs(tiny_model.engine, back, window=12, sinks=2)
     for job, i in zip(back, ids, strict=True):
-        np.testing.assert_array_equal(decoded_tokens(job, len(i), 25), i)
+        np.testing.assert_array_equal(job.decoded(), i)
 
 
 @settings(
@@ -272,8 +272,7 @@ def test_tokens_beyond_the_vocabulary_are_an_error(tiny_models):
 
     vocab = tiny_models.model.engine.config.vocab
     assert vocab % 256
-    lengths = stream_lengths(1, 20)
-    job = LmJob(RangeEncoder(), lengths, np.array([[vocab]]), None, None)
+    job = LmJob(RangeEncoder(), [1], 20, np.array([vocab]))
     with pytest.raises(lmzip.CorruptError, match="vocabulary"):
         code_jobs(tiny_models.model.engine, [job], window=12, sinks=2)
     back = decode_job(job.coder.finish(), 1, 20)
@@ -434,3 +433,33 @@ def test_mixed_archives_do_not_depend_on_who_made_them(tiny_pack, tiny_models, e
     )  # fmt: skip
     assert out.getvalue() == expected
     assert lmzip.decompress(expected, model=models) == TEXT
+
+
+@given(st.integers(1, 500), st.integers(1, 60), st.integers(0, 9))
+def test_rounds_cover_everything(tokens, stream_tokens, at_once):
+    rounds = round_lengths(tokens, stream_tokens, at_once)
+    assert sum(rounds) == tokens
+    assert max(rounds) - min(rounds) <= 1
+    if at_once:
+        assert max(len(stream_lengths(n, stream_tokens)) for n in rounds) <= at_once
+    else:
+        assert len(rounds) == 1
+
+
+@pytest.mark.parametrize("mixing_bits", [0, 9])
+def test_rounds_round_trip_whatever_the_company(tiny_models, mixing_bits):
+    """Blocks of different numbers of rounds, alone and together."""
+    parameters = dataclasses.replace(
+        SMALL, streams_at_once=2, block_bytes=250, mixing_bits=mixing_bits
+    )
+    data = TEXT[:700]
+    expected = lmzip.compress(data, model=tiny_models, parameters=parameters)
+    for in_flight in (1, 3):
+        out, back = io.BytesIO(), io.BytesIO()
+        compress_stream(
+            io.BytesIO(data), out.write, tiny_models, parameters, size_bytes=len(data),
+            blocks_in_flight=in_flight, slice_rows=5,
+        )  # fmt: skip
+        assert out.getvalue() == expected
+        decompress_stream(io.BytesIO(expected), back.write, tiny_models, blocks_in_flight=in_flight)
+        assert back.getvalue() == data

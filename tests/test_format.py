@@ -22,7 +22,7 @@ from lmzip.format import (
 )
 from lmzip.format.fields import Reader, pack_varint
 
-REFERENCE = ModelReference(bytes(range(8)), "modèle", 1, 1024, 4, 4096, 1, 18)
+REFERENCE = ModelReference(bytes(range(8)), "modèle", 1, 1024, 4, 4096, 32, 1, 18)
 PLAIN = ModelReference(bytes(range(8)), "", 1, 1024, 4, 4096)
 
 
@@ -51,7 +51,7 @@ def test_header_round_trips(model, size):
 
 def test_pinned_header():
     assert Header(REFERENCE, 300).pack().hex() == (
-        "894c4d5a0203ac02010001020304050607076d6f64c3a86c6580080480200112d7db5873"
+        "894c4d5a0203ac02010001020304050607076d6f64c3a86c6580080480202001122cec1f61"
     )
 
 

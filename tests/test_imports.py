@@ -23,8 +23,9 @@ ALLOWED = {
     "mix": {"engine", "errors"},
     "codec": {"engine", "coder", "mix", "text", "format", "errors"},
     "models": {"codec", "engine", "text", "format", "errors"},
-    "api": {"codec", "models", "errors", "files"},
-    "cli": {"api", "codec", "models", "errors", "files", "lmzip"},
+    "levels": {"codec", "errors"},
+    "api": {"codec", "levels", "models", "errors", "files"},
+    "cli": {"api", "codec", "levels", "models", "errors", "files", "lmzip"},
     "lmzip": {"api", "codec", "errors"},
     "__main__": {"cli"},
 }

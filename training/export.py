@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -63,6 +64,8 @@ def write_folder(shape: Shape, checkpoint: Path, tokenizer: Path, target: Path) 
 
 def export(config: Config, work: Path, checkpoint: Path | None = None) -> Path:
     """Write the folder `<run>/export` and the pack `<run>/<name>.lmzpack`; returns the pack."""
+    from lmzip.engine.reference import ReferenceEngine
+    from lmzip.engine.selftest import selftest_digest
     from lmzip.models.checkpoint import read_folder
     from lmzip.models.convert import build_pack, write_pack
 
@@ -71,7 +74,8 @@ def export(config: Config, work: Path, checkpoint: Path | None = None) -> Path:
     write_folder(config.shape, checkpoint, work / "tokenizer.json", folder / "export")
     pack = build_pack(read_folder(folder / "export", config.name))
     target = folder / f"{config.name}.lmzpack"
-    write_pack(pack, target)
+    answer = selftest_digest(ReferenceEngine(pack))
+    write_pack(dataclasses.replace(pack, selftest=answer), target)
     return target
 
 

@@ -35,6 +35,14 @@ class _Options:
     memory_limit: int
 
 
+_OVERRIDES = {
+    "window": "window",
+    "stream_tokens": "stream_length",
+    "block_bytes": "block_size",
+}
+"""Coding parameters, and the options that set them."""
+
+
 class _Skip(LmzipError):
     """This file cannot be done; the others can."""
 
@@ -80,19 +88,24 @@ class _Session:
     def __init__(self, options: _Options, given: dict[str, Any]) -> None:
         from ..api import models_home
         from ..codec import CodingParameters
+        from ..levels import DEFAULT_LEVEL, level
         from ..models.source import StoreModels
         from ..models.store import ModelStore
 
         self.options = options
-        self.parameters = CodingParameters(
-            window=given["window"],
-            stream_tokens=given["stream_length"],
-            block_bytes=given["block_size"],
-            **({"mixing_bits": 0} if given["no_mix"] else {}),
-        )
+        chosen = level(given["level"] or DEFAULT_LEVEL)
+        # A model of one's own comes without a level's choices, unless one asks for them.
+        named = given["model"] not in (None, chosen.model) and not given["level"]
+        overrides = {
+            name: given[option] for name, option in _OVERRIDES.items() if given[option] is not None
+        }
+        if given["no_mix"]:
+            overrides["mixing_bits"] = 0
+        base = CodingParameters() if named else chosen.parameters
+        self.parameters = dataclasses.replace(base, **overrides)
         self._model_bar = ModelBar(show=not options.quiet)
         self.models = StoreModels(
-            given["model"],
+            given["model"] or chosen.model,
             store=ModelStore(models_home(), offline=given["offline"]),
             engine=given["engine"],
             device=given["device"],

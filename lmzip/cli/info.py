@@ -39,6 +39,7 @@ def _describe(path: str) -> dict[str, Any]:
                         "window": model.window,
                         "sinks": model.sinks,
                         "stream_tokens": model.stream_tokens,
+                        "streams_at_once": model.streams_at_once,
                         "mixing": model.mixing,
                         "mixing_bits": model.mixing_bits,
                     },
@@ -122,9 +123,10 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
             if model is not None:
                 print(f"  model        {model['name']}, identity {model['identity']}")
                 print(f"  arithmetic   version {model['numerics']}")
+                at_once = model["streams_at_once"]
                 print(
-                    f"  coding       window {model['window']}, {model['sinks']} sinks, "
-                    f"streams of {model['stream_tokens']} tokens"
+                    f"  coding       window {model['window']}, {model['sinks']} sinks, streams of "
+                    f"{model['stream_tokens']} tokens{f', {at_once} at once' if at_once else ''}"
                 )
                 mixing = "none"
                 if model["mixing"]:

@@ -39,10 +39,13 @@ def list_models() -> None:
     known = {model.name: model for model in known_models()}
     for name in [*known, *(name for name in installed if name not in known)]:
         entry = known.get(name)
-        state = f"{installed[name].size_bytes / 1e6:.0f} MB" if name in installed else "not pulled"
+        state = "not pulled"
+        if name in installed:
+            found = installed[name]
+            state = f"{found.size_bytes / 1e6:.0f} MB" + (", built in" if found.embedded else "")
         about = entry.about if entry is not None else "added here"
         mark = "*" if name == default_name() else " "
-        print(f"{mark} {name:24} {state:>12}  {about}")
+        print(f"{mark} {name:24} {state:>14}  {about}")
     print("(* is used when -m names none)")
 
 
@@ -82,12 +85,12 @@ def model_info(name: str) -> None:
 
     store = _store()
     known = {model.name: model for model in known_models()}
-    if name in known and not store.path(name).is_file():
+    if name in known and name not in {model.name for model in store.installed()}:
         entry = known[name]
         print(f"{name} (not pulled)")
         print(f"  about        {entry.about}")
         print(f"  licence      {entry.licence}")
-        print(f"  source       {entry.source.get('requirement') or entry.source['repository']}")
+        print(f"  source       {' '.join(entry.source.values())}")
         print(f"  identity     {entry.identity or 'not pinned'}")
         return
     pack = store.open(name)

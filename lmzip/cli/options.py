@@ -36,12 +36,17 @@ def coding_options(function: F) -> F:
     """How to cut and code when compressing."""
     return _apply(
         [
+            *(
+                click.option(f"-{level}", "level", flag_value=level, type=int, hidden=level > 1,
+                             help="Level, as in the table below.  [default: -3]")
+                for level in range(1, 10)
+            ),
             click.option("--window", type=int, metavar="TOKENS",
-                         help="Tokens the model looks back.  [default: 1024]"),
-            click.option("--stream-length", type=int, metavar="TOKENS", default=4096,
-                         show_default=True, help="Longer: smaller files, less parallel decoding."),
-            click.option("--block-size", metavar="SIZE", callback=parse_size, default="256k",
-                         show_default=True, help="Bytes of text coded independently."),
+                         help="Tokens the model looks back, instead of the level's."),
+            click.option("--stream-length", type=int, metavar="TOKENS",
+                         help="Longer: smaller files, less parallel decoding."),
+            click.option("--block-size", metavar="SIZE", callback=parse_size,
+                         help="Bytes of text coded independently, 16M at most."),
             click.option("--no-mix", is_flag=True,
                          help="Do not learn from the file while coding it."),
         ],

@@ -150,6 +150,7 @@ class _BlockEncoder:
             i: encode_job(
                 ids,
                 self.parameters.stream_tokens,
+                self.parameters.streams_at_once,
                 budget=budgets[i],
                 mixer=block_mixer(self.model, self.reference, len(ids)) if mixing else None,
             )

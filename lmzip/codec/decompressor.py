@@ -21,7 +21,7 @@ from ..format.fields import ByteSource
 from ..mix import MIXING_VERSION, Mixer
 from .classical import decode_classical
 from .compressor import DEFAULT_MEMORY_LIMIT
-from .lm import code_jobs, decode_job, decoded_tokens
+from .lm import code_jobs, decode_job
 from .model import CodecModel, ModelSource, block_mixer, cache_bytes, require_memory
 
 __all__ = ["BlockDecoder", "decompress_stream"]
@@ -90,7 +90,7 @@ class BlockDecoder:
         """Streams that decoding this block advances together."""
         if not block.kind.modelled:
             return 0
-        return -(-block.tokens // self.reference.stream_tokens)
+        return self.reference.streams(block.tokens)
 
     def _mixer(self, block: Block) -> Mixer | None:
         if block.kind != BlockKind.MIXED:
@@ -106,12 +106,12 @@ class BlockDecoder:
         contents: dict[int, bytes] = {}
         if lm:
             reference = self.reference
-            stream_tokens = reference.stream_tokens
             jobs = [
                 decode_job(
                     block.payload,
                     block.tokens,
-                    stream_tokens,
+                    reference.stream_tokens,
+                    reference.streams_at_once,
                     mixer=self._mixer(block),
                 )
                 for block in lm
@@ -126,8 +126,7 @@ class BlockDecoder:
             )
             vocabulary = self.model.tokenizer.vocabulary
             for block, job in zip(lm, jobs, strict=True):
-                ids = decoded_tokens(job, block.tokens, stream_tokens)
-                contents[id(block)] = vocabulary.detokenize(ids)
+                contents[id(block)] = vocabulary.detokenize(job.decoded())
         result = []
         for block in blocks:
             data = contents[id(block)] if block.kind.modelled else decode_classical(block)

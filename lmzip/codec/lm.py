@@ -11,9 +11,9 @@ from ..coder import RangeDecoder, RangeEncoder, SymbolCoder
 from ..engine import PRECISION, RADIX, Engine
 from ..errors import CorruptError
 from ..mix import Mixer
-from .streams import join_streams, split_streams, stream_lengths
+from .streams import join_streams, round_lengths, split_streams, stream_lengths
 
-__all__ = ["LmJob", "Tokens", "code_jobs", "decode_job", "decoded_tokens", "encode_job"]
+__all__ = ["LmJob", "Tokens", "code_jobs", "decode_job", "encode_job"]
 
 Tokens = NDArray[np.int64]
 
@@ -22,27 +22,68 @@ _SLICE_ROWS = 512
 
 
 class LmJob:
-    """One block on its way through the model: its streams, its coder, its direction."""
+    """One block on its way through the model: its rounds of streams, its coder, its direction."""
 
     def __init__(
         self,
         coder: SymbolCoder,
-        lengths: Tokens,
-        known: Tokens | None,
-        budget: int | None,
-        mixer: Mixer | None,
+        rounds: list[int],
+        stream_tokens: int,
+        ids: Tokens | None,
+        budget: int | None = None,
+        mixer: Mixer | None = None,
     ) -> None:
         self.coder = coder
-        self.lengths = lengths
-        self.known = known
-        """Tokens [S, longest] when encoding, None when decoding."""
-        self.rows = known if known is not None else np.zeros((len(lengths), lengths[0]), np.int64)
         self.budget = budget
         """Payload bytes at which encoding is given up, if any."""
         self.mixer = mixer
         self.model_bits = 0.0
         """What the tokens would have cost without the mixer, when encoding with one."""
         self.abandoned = False
+        self._rounds, self._stream_tokens = rounds, stream_tokens
+        self._ids = ids
+        self._done: list[Tokens] = []
+        """The tokens of the rounds behind us, when decoding."""
+        self._next = self._start = 0
+        self.lengths: Tokens
+        self.known: Tokens | None
+        """This round's tokens [S, longest] when encoding, None when decoding."""
+        self.rows: Tokens
+        self.next_round()
+
+    @property
+    def encoding(self) -> bool:
+        return self._ids is not None
+
+    @property
+    def more_rounds(self) -> bool:
+        return not self.abandoned and self._next < len(self._rounds)
+
+    def next_round(self) -> None:
+        """Go on to the next round's streams, which know nothing of the last round's."""
+        if self._next:
+            self._keep_round()
+            if self.mixer is not None:
+                self.mixer.restart()
+        count = self._rounds[self._next]
+        self.lengths = stream_lengths(count, self._stream_tokens)
+        self.known = None
+        self.rows = np.zeros((len(self.lengths), self.lengths[0]), np.int64)
+        if self._ids is not None:
+            here = self._ids[self._start : self._start + count]
+            self.known = self.rows = split_streams(here, self._stream_tokens)
+        self._start += count
+        self._next += 1
+
+    def _keep_round(self) -> None:
+        if not self.encoding:
+            count = self._rounds[self._next - 1]
+            self._done.append(join_streams(self.rows, count, self._stream_tokens))
+
+    def decoded(self) -> Tokens:
+        """The tokens [n] of a finished decoding job."""
+        self._keep_round()
+        return np.concatenate(self._done)
 
     @property
     def streams(self) -> int:
@@ -55,6 +96,7 @@ class LmJob:
         return self.model_bits < 8 * (self.coder.size_bytes() - 8)
 
     def finished(self, position: int) -> bool:
+        """Whether this round has no token at the position."""
         return self.abandoned or position >= self.lengths[0]
 
     def active(self, position: int) -> int:
@@ -63,19 +105,29 @@ class LmJob:
 
 
 def encode_job(
-    ids: Tokens, stream_tokens: int, budget: int | None = None, mixer: Mixer | None = None
+    ids: Tokens,
+    stream_tokens: int,
+    at_once: int = 0,
+    *,
+    budget: int | None = None,
+    mixer: Mixer | None = None,
 ) -> LmJob:
     """A job that encodes tokens [n]; it is abandoned once the payload reaches `budget` bytes."""
-    lengths = stream_lengths(len(ids), stream_tokens)
-    return LmJob(RangeEncoder(), lengths, split_streams(ids, stream_tokens), budget, mixer)
+    rounds = round_lengths(len(ids), stream_tokens, at_once)
+    return LmJob(RangeEncoder(), rounds, stream_tokens, ids, budget, mixer)
 
 
 def decode_job(
-    payload: bytes, tokens: int, stream_tokens: int, mixer: Mixer | None = None
+    payload: bytes,
+    tokens: int,
+    stream_tokens: int,
+    at_once: int = 0,
+    *,
+    mixer: Mixer | None = None,
 ) -> LmJob:
     """A job that decodes `tokens` tokens from a payload."""
-    lengths = stream_lengths(tokens, stream_tokens)
-    return LmJob(RangeDecoder(payload), lengths, None, None, mixer)
+    rounds = round_lengths(tokens, stream_tokens, at_once)
+    return LmJob(RangeDecoder(payload), rounds, stream_tokens, None, mixer=mixer)
 
 
 def code_jobs(
@@ -89,15 +141,28 @@ def code_jobs(
 ) -> None:
     """Run jobs of one direction through the engine, all of them in lockstep.
 
-    Afterwards a decoding job's `rows` hold its tokens, an encoding job's coder its payload, unless
-    it was abandoned. `slice_rows` bounds the tokens in one forward pass; it and the company of
-    other jobs change the speed and nothing else. `progress(tokens)` is called as tokens get done.
+    Afterwards a decoding job holds its tokens, an encoding job's coder its payload, unless it was
+    abandoned. `slice_rows` bounds the tokens in one forward pass; it and the company of other jobs
+    change the speed and nothing else. `progress(tokens)` is called as tokens get done.
     """
-    jobs = [job for job in jobs if not job.finished(0)]
-    if not jobs:
-        return
-    encoding = jobs[0].known is not None
-    assert all((job.known is not None) == encoding for job in jobs)
+    while jobs:
+        _code_round(engine, jobs, window, sinks, slice_rows or _SLICE_ROWS, progress)
+        jobs = [job for job in jobs if job.more_rounds]
+        for job in jobs:
+            job.next_round()
+
+
+def _code_round(
+    engine: Engine,
+    jobs: Sequence[LmJob],
+    window: int,
+    sinks: int,
+    slice_rows: int,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """One round of each job."""
+    encoding = jobs[0].encoding
+    assert all(job.encoding == encoding for job in jobs)
     longest = int(max(job.lengths[0] for job in jobs))
     cache = engine.new_cache(sum(job.streams for job in jobs), window, sinks, longest)
     position = 0
@@ -106,7 +171,7 @@ def code_jobs(
         count = 1
         if encoding:
             left = int(max(job.lengths[0] for job in jobs)) - position
-            count = max(1, min(left, (slice_rows or _SLICE_ROWS) // streams))
+            count = max(1, min(left, slice_rows // streams))
         inputs = np.concatenate([_inputs(engine, job, position, count) for job in jobs])
         predictions = engine.forward(inputs, cache)
         high_freqs = predictions.high()
@@ -208,8 +273,3 @@ def _store(jobs: Sequence[LmJob], position: int, ids: Tokens) -> int:
         start += job.streams
         done += active
     return done
-
-
-def decoded_tokens(job: LmJob, tokens: int, stream_tokens: int) -> Tokens:
-    """The tokens [n] of a finished decoding job."""
-    return join_streams(job.rows, tokens, stream_tokens)

@@ -11,7 +11,7 @@ from ..format import ModelReference
 from ..mix import MIXING_VERSION, Mixer, mixer_bytes, new_mixer, table_bits
 from ..text import Tokenizer
 from .parameters import CodingParameters
-from .streams import stream_lengths
+from .streams import round_lengths, stream_lengths
 
 __all__ = [
     "CodecModel",
@@ -72,6 +72,7 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
         window=parameters.window_for(model.engine.config.context),
         sinks=parameters.sinks,
         stream_tokens=parameters.stream_tokens,
+        streams_at_once=parameters.streams_at_once,
         mixing=MIXING_VERSION if parameters.mixing_bits else 0,
         mixing_bits=parameters.mixing_bits,
     )
@@ -79,14 +80,14 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
 
 def block_mixer(model: CodecModel, reference: ModelReference, tokens: int) -> Mixer:
     """What mixes the predictions of a block of so many tokens."""
-    streams = len(stream_lengths(tokens, reference.stream_tokens))
     bits = table_bits(tokens, reference.mixing_bits)
-    return new_mixer(model.engine.config.vocab, streams, bits)
+    return new_mixer(model.engine.config.vocab, reference.streams(tokens), bits)
 
 
 def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:
     """Bytes of cache, mixing tables and one step's token weights for a block of so many tokens."""
-    lengths = stream_lengths(tokens, reference.stream_tokens)
+    first = round_lengths(tokens, reference.stream_tokens, reference.streams_at_once)[0]
+    lengths = stream_lengths(first, reference.stream_tokens)
     ring = reference.window + reference.sinks + max(1, _CHUNK // len(lengths))
     positions = -(-min(int(lengths[0]), ring) // 64) * 64
     weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8

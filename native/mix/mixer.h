@@ -42,6 +42,8 @@ class Mixer {
     void low(const std::int64_t* high, const std::int32_t* model, std::size_t rows, std::int32_t* mixed);
     // Which tokens it were, [rows]. `high` and `low` must have been asked before.
     void update(const std::int64_t* tokens, std::size_t rows);
+    // All streams begin anew; what they said stays known.
+    void restart();
 
   private:
     // A context that has been seen before: its counts against what shorter ones and the model say.

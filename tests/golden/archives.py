@@ -48,6 +48,10 @@ CASES: dict[str, tuple[bytes, lmzip.CodingParameters]] = {
         ENGLISH.encode(),
         lmzip.CodingParameters(window=64, stream_tokens=100, mixing_bits=0),
     ),
+    "rounds": (
+        ENGLISH.encode(),
+        lmzip.CodingParameters(window=32, stream_tokens=40, streams_at_once=3, mixing_bits=10),
+    ),
     "empty": (b"", lmzip.CodingParameters()),
     "one": (b"x", lmzip.CodingParameters()),
     "noise": (random.Random(1).randbytes(3000), lmzip.CodingParameters(block_bytes=1024)),
