@@ -24,30 +24,38 @@ class Level:
 
 
 def _level(
-    number: int, model: str, window: int, stream_tokens: int, block_kib: int, mixing_bits: int = 18
+    number: int,
+    model: str,
+    *,
+    window: int,
+    stream: int,
+    at_once: int,
+    block_mib: int,
+    mixing_bits: int = 18,
 ) -> Level:
     parameters = CodingParameters(
         window=window,
-        stream_tokens=stream_tokens,
-        block_bytes=block_kib << 10,
+        stream_tokens=stream,
+        streams_at_once=at_once,
+        block_bytes=block_mib << 20,
         mixing_bits=mixing_bits,
     )
     return Level(number, model, parameters)
 
 
 LEVELS = (
-    _level(1, _SMALL, 128, 1024, 2048, 17),
-    _level(2, _SMALL, 256, 2048, 4096),
-    _level(3, _SMALL, 512, 4096, 8192, 19),
-    _level(4, _LARGE, 512, 1024, 128),
-    _level(5, _LARGE, 1024, 2048, 256),
-    _level(6, _LARGE, 1024, 4096, 512),
-    _level(7, _LARGE, 2048, 8192, 1024),
-    _level(8, _LARGE, 2048, 32768, 4096),
-    _level(9, _LARGE, 2048, 1 << 24, 16384, 20),
+    _level(1, _SMALL, window=128, stream=1024, at_once=64, block_mib=4),
+    _level(2, _SMALL, window=256, stream=2048, at_once=32, block_mib=8),
+    _level(3, _SMALL, window=512, stream=4096, at_once=16, block_mib=16, mixing_bits=19),
+    _level(4, _LARGE, window=512, stream=1024, at_once=64, block_mib=2),
+    _level(5, _LARGE, window=1024, stream=2048, at_once=32, block_mib=4),
+    _level(6, _LARGE, window=1024, stream=4096, at_once=16, block_mib=4),
+    _level(7, _LARGE, window=2048, stream=8192, at_once=16, block_mib=8),
+    _level(8, _LARGE, window=2048, stream=32768, at_once=8, block_mib=16),
+    _level(9, _LARGE, window=2048, stream=1 << 24, at_once=1, block_mib=16, mixing_bits=20),
 )
-"""The embedded model with growing windows and blocks, then a large one, from short streams (fast to
-decode: they advance together) to a single one per block."""
+"""The embedded model with growing windows and blocks, then a large one, from many short streams at
+once (fast to decode) to a single one per block."""
 
 
 def level(number: int) -> Level:

@@ -71,7 +71,20 @@ Model::Model(Config config, Weights weights, const Kernels& kernels, std::size_t
     : config_(std::move(config)), weights_(std::move(weights)), kernels_(kernels),
       shape_{config_.heads,      config_.kv_heads,    config_.heads / config_.kv_heads,
              config_.head_width, config_.score_scale, config_.norm_eps},
-      team_(threads), row_scratch_(threads), attend_scratch_(threads) {}
+      team_(threads), row_scratch_(threads), attend_scratch_(threads) {
+    for (const Layer& layer : weights_.layers)
+        for (const Matrix* w : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down})
+            layer_weights_ += w->rows * w->columns;
+}
+
+// All threads, or this one alone where waking and waiting would take longer than the work.
+void Model::together(std::size_t products, const std::function<void(std::size_t)>& job) {
+    constexpr std::size_t few = 50'000'000;
+    if (products < few)
+        job(0);
+    else
+        team_.run(job);
+}
 
 // Rows of int8 in one buffer: the bytes, then steps and sums.
 Quantized Model::quantized(Buffer& buffer, std::size_t rows, std::size_t columns, std::size_t unit) {
@@ -116,7 +129,7 @@ void Model::forward(const std::int64_t* tokens, std::size_t count, Cache& cache,
             quantized(near_, queries, config_.head_width, 16),
             slides ? quantized(far_, queries, config_.head_width, 16) : Quantized{},
             states.from(done), count, deals.data()};
-        team_.run([&](std::size_t thread) { layers(chunk, thread); });
+        together(rows * layer_weights_, [&](std::size_t thread) { layers(chunk, thread); });
         cache.close(now);
         done += now;
     }
@@ -243,7 +256,7 @@ void Model::high(States& states, std::int32_t* freqs) {
     std::vector<std::int32_t> sums(kHeadRows * digits);
     std::vector<Deal> deals((states.rows + kHeadRows - 1) / kHeadRows * 3);
     const std::size_t grain = std::clamp<std::size_t>(digits / (team_.threads() * 6), 1, 8);
-    team_.run([&](std::size_t) {
+    together(states.rows * config_.vocab * config_.width, [&](std::size_t) {
         alignas(64) std::int32_t weights[256];
         Phases phases(team_, deals.data());
         for (std::size_t start = 0; start < states.rows; start += kHeadRows) {
@@ -276,7 +289,7 @@ void Model::high(States& states, std::int32_t* freqs) {
 void Model::low(States& states, const std::int64_t* high, std::int32_t* freqs) {
     const Matrix& head = weights_.head;
     Deal deal;
-    team_.run([&](std::size_t) {
+    together(states.rows * 256 * config_.width, [&](std::size_t) {
         alignas(64) float logits[256];
         alignas(64) std::int32_t weights[256];
         deal.each(states.rows, 1, [&](std::size_t row, std::size_t) {

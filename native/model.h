@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "cache.h"
@@ -77,6 +78,7 @@ class Model {
     struct Chunk;
     class Phases;
     void layers(const Chunk& chunk, std::size_t thread);
+    void together(std::size_t products, const std::function<void(std::size_t)>& job);
     void attention(const Chunk& chunk, std::size_t layer, std::size_t thread, Phases& phases);
     void hide(float* logits, std::size_t first, std::size_t last) const;
     Quantized quantized(Buffer& buffer, std::size_t rows, std::size_t columns, std::size_t row_unit);
@@ -85,6 +87,7 @@ class Model {
     Weights weights_;
     const Kernels& kernels_;
     HeadShape shape_;
+    std::size_t layer_weights_ = 0;  // products that one token takes in all layers
     Team team_;
     Buffer x_, y_, attended_, narrow_, wide_, near_, far_, angles_, logits_;
     std::vector<Buffer> row_scratch_, attend_scratch_;  // of each thread
