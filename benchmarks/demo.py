@@ -15,6 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.classical import classical_sizes
+from lmzip.api import models_home
+from lmzip.levels import LEVELS
+from lmzip.models.store import ModelStore
 
 DEMO_BYTES = 32_768
 
@@ -48,20 +51,25 @@ def main() -> None:
         text, archive = Path(folder) / "text", Path(folder) / "text.lmz"
         back = Path(folder) / "back"
         text.write_bytes(data)
-        pulled = run("models pull smollm2-135m-instruct", "models", "pull", "smollm2-135m-instruct")
-        print(f"  (model at hand after {pulled:.0f} s)")
-        options = ["--stream-length", "512"]
-        compress_s = run(f"{' '.join(options)} text", *options, str(text))
+        compress_s = run("text", str(text))
         decompress_s = run("-d text.lmz -o back", "-d", str(archive), "-o", str(back))
         if back.read_bytes() != data:
             sys.exit("the round trip failed: the bytes differ")
-        size = archive.stat().st_size
+        sizes: dict[str, int | None] = {"lmzip": archive.stat().st_size}
+        large = LEVELS[4]
+        installed = {model.name for model in ModelStore(models_home()).installed()}
+        if large.model in installed:
+            run("-5 text", "-5", "-f", str(text))
+            run("-t text.lmz", "-t", str(archive))
+            sizes[f"lmzip -5 ({large.model[:12]})"] = archive.stat().st_size
     print(f"\nround trip of {name} ({len(data)} bytes): identical")
     print(
-        f"compressed in {compress_s:.0f} s, decompressed in {decompress_s:.0f} s, start included\n"
+        f"compressed in {compress_s:.1f} s, decompressed in {decompress_s:.1f} s, start included\n"
     )
+    if large.model not in installed:
+        print(f"('lmzip models pull {large.model}' gets the model of levels 4 to 9)\n")
     print(f"{'':24} {'bytes':>7} {'bits/byte':>9}")
-    sizes = {"lmzip (SmolLM2-135M)": size, **classical_sizes(data)}
+    sizes |= classical_sizes(data)
     for label, found in sorted(sizes.items(), key=lambda item: item[1] or 1 << 60):
         shown = "not installed" if found is None else f"{found:>7} {8 * found / len(data):>9.3f}"
         print(f"{label:24} {shown}")
