@@ -299,8 +299,8 @@ def test_a_reader_that_leaves(lmzip, text, tmp_path, tiny_home):
 
 def test_one_flipped_kind_is_an_error_in_listings(lmzip, text, tmp_path):
     packed = bytearray(lmzip("-c", "note.txt").stdout)
-    _, header_bytes = read_header(io.BytesIO(bytes(packed)))
-    packed[header_bytes] ^= 8
+    _, header = read_header(io.BytesIO(bytes(packed)))
+    packed[len(header)] ^= 8
     (tmp_path / "flip.lmz").write_bytes(packed)
     for option in ("-l", "-t"):
         assert b"unknown kind" in lmzip(option, "flip.lmz").stderr

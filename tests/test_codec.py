@@ -247,7 +247,8 @@ def test_forged_blocks_never_decode_to_something_else(tiny_models):
 
     blob = lm_archive(tiny_models)
     source = io.BytesIO(blob)
-    header, header_bytes = read_header(source)
+    header, header_data = read_header(source)
+    header_bytes = len(header_data)
     block, _ = read_block_or_trailer(source)
     rng = random.Random(0)
     for change in range(12):
@@ -463,3 +464,29 @@ def test_rounds_round_trip_whatever_the_company(tiny_models, mixing_bits):
         assert out.getvalue() == expected
         decompress_stream(io.BytesIO(expected), back.write, tiny_models, blocks_in_flight=in_flight)
         assert back.getvalue() == data
+
+
+def test_every_flip_in_a_short_archive_is_an_error(tiny_models):
+    """Decoding finds every one, a listing those in what it reads."""
+    blob = lmzip.compress(TEXT[:100], model=tiny_models, parameters=SMALL)
+    assert ArchiveIndex(io.BytesIO(blob)).frames[0].header.short
+    for position in range(8 * len(blob)):
+        damaged = bytearray(blob)
+        damaged[position // 8] ^= 1 << (position % 8)
+        with pytest.raises(lmzip.LmzipError):
+            lmzip.decompress(bytes(damaged), model=tiny_models)
+        with pytest.raises(lmzip.LmzipError):
+            ArchiveIndex(io.BytesIO(bytes(damaged)))
+
+
+def test_short_and_long_archives_behind_one_another(tiny_models):
+    long = lm_archive(tiny_models)
+    short = lmzip.compress(TEXT[:100], model=tiny_models, parameters=SMALL)
+    for parts in ((short, long), (long, short), (short, short, long)):
+        blob = b"".join(parts)
+        content = b"".join(TEXT if part is long else TEXT[:100] for part in parts)
+        assert lmzip.decompress(blob, model=tiny_models) == content
+        with lmzip.open(io.BytesIO(blob), model=tiny_models) as file:
+            assert file.read() == content
+            file.seek(50)
+            assert file.read(100) == content[50:150]

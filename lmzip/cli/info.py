@@ -29,7 +29,7 @@ def _describe(path: str) -> dict[str, Any]:
                     "content_bytes": frame.trailer.content_bytes,
                     "archive_bytes": frame.trailer.frame_bytes,
                     "blocks": len(frame.trailer.blocks),
-                    "content_hash": frame.trailer.content_hash.hex(),
+                    "content_hash": frame.trailer.content_hash.hex() or None,
                     "model": None
                     if model is None
                     else {
@@ -119,7 +119,8 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
         print(f"  blocks       {blocks}")
         for frame in found["archives"]:
             model = frame["model"]
-            print(f"  checksum     {frame['content_hash']} (BLAKE2b-64 of the contents)")
+            if frame["content_hash"]:
+                print(f"  checksum     {frame['content_hash']} (BLAKE2b-64 of the contents)")
             if model is not None:
                 print(f"  model        {model['name']}, identity {model['identity']}")
                 print(f"  arithmetic   version {model['numerics']}")

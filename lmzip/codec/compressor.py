@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ..coder import RangeEncoder
 from ..errors import UsageError
-from ..format import Block, BlockKind, Header, ModelReference, Trailer, content_crc
+from ..format import MAX_SHORT_BYTES, Block, BlockKind, Header, ModelReference, Trailer, content_crc
 from ..format.fields import ByteSource, read_some
 from .classical import best_classical, looks_incompressible
 from .lm import LmJob, Tokens, code_jobs, encode_job
@@ -198,7 +198,7 @@ def compress_stream(
     encoder = _BlockEncoder(models, parameters, memory_limit, slice_rows, advance)
     digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
     index: list[tuple[int, int]] = []
-    header_bytes = 0
+    header_bytes, header, short = 0, b"", False
 
     def emit(data: bytes) -> int:
         write(data)
@@ -206,16 +206,18 @@ def compress_stream(
         return len(data)
 
     def flush(contents: list[bytes], single: bool) -> None:
-        nonlocal header_bytes, estimate
+        nonlocal header_bytes, header, short, estimate
         blocks = encoder.encode(contents, single=single)
         if not header_bytes:
             # An archive of one block names a model only if it needs one.
             named = not single or any(block.kind.modelled for block in blocks)
             reference = encoder.reference if named else None
-            header_bytes = emit(Header(reference, size_bytes).pack())
+            short = single and len(contents[0]) <= MAX_SHORT_BYTES
+            header = Header(reference, None if short else size_bytes, short).pack()
+            header_bytes = emit(header)
         for data, block in zip(contents, blocks, strict=True):
             digest.update(data)
-            index.append((len(data), emit(block.pack())))
+            index.append((len(data), emit(block.pack(header if short else b""))))
             summary.content_bytes += len(data)
             summary.tokens += block.tokens
             summary.blocks[block.kind] += 1
@@ -236,5 +238,5 @@ def compress_stream(
             f"the input has {summary.content_bytes} bytes, not the {size_bytes} it was said to "
             "have: it changed while it was read"
         )
-    emit(Trailer(header_bytes, tuple(index), digest.digest()).pack())
+    emit(Trailer(header_bytes, tuple(index), b"" if short else digest.digest()).pack())
     return summary

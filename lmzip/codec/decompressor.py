@@ -49,6 +49,11 @@ class BlockDecoder:
         self.group_bytes = min(_GROUP_BYTES, memory_limit)
 
     @property
+    def short(self) -> bool:
+        """Whether the archive is a short one."""
+        return self._header.short
+
+    @property
     def reference(self) -> ModelReference:
         if self._header.model is None:
             raise CorruptError("a block needs a language model but the header names none")
@@ -141,11 +146,13 @@ def _groups(
     decoder: BlockDecoder,
     blocks_in_flight: int | None,
     index: list[tuple[int, int]],
+    header: bytes,
 ) -> Iterator[list[Block] | Trailer]:
     """Blocks in groups to decode together, then the trailer. Appends to `index` what was read."""
+    covered = header if decoder.short else b""
     group: list[Block] = []
     while True:
-        item, size = read_block_or_trailer(source, len(index))
+        item, size = read_block_or_trailer(source, len(index), covered)
         if isinstance(item, Trailer):
             if group:
                 yield group
@@ -197,16 +204,18 @@ def decompress_stream(
         if found is None:
             break
         frames += 1
-        header, header_bytes = found
+        header, header_data = found
         decoder = BlockDecoder(header, models, memory_limit=memory_limit, progress=advance)
         digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
         index: list[tuple[int, int]] = []
         size = 0
-        for item in _groups(source, decoder, blocks_in_flight, index):
+        for item in _groups(source, decoder, blocks_in_flight, index, header_data):
             if isinstance(item, Trailer):
-                if item.blocks != tuple(index) or item.header_bytes != header_bytes:
+                if item.blocks != tuple(index) or item.header_bytes != len(header_data):
                     raise CorruptError("the index does not match the blocks")
-                if item.content_hash != digest.digest():
+                if item.short != header.short:
+                    raise CorruptError("the header and the index are of different forms")
+                if not item.short and item.content_hash != digest.digest():
                     raise CorruptError("the contents do not match their checksum")
                 continue
             for data in decoder.decode(item):

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from ..errors import CorruptError, FormatError, TruncatedError
 from ..format import Block, BlockKind, Header, Trailer, read_block_or_trailer, read_header
-from ..format.archive import END_MAGIC
+from ..format.archive import END_MAGIC, SHORT_END_MAGIC
 
 __all__ = ["ArchiveIndex", "Frame"]
 
@@ -21,6 +21,8 @@ class Frame:
     start: int
     header: Header
     trailer: Trailer
+    covered: bytes = b""
+    """The header's bytes, where the block's checksum covers them."""
 
     def block_starts(self) -> list[int]:
         """File positions of the blocks."""
@@ -65,31 +67,38 @@ class ArchiveIndex:
             raise TruncatedError("the archive is cut short")
         file.seek(end - Trailer.TAIL_BYTES)
         tail = file.read(Trailer.TAIL_BYTES)
-        if tail[4:] != END_MAGIC:
+        if tail[4:] == END_MAGIC:
+            start = end - Trailer.TAIL_BYTES - int.from_bytes(tail[:4], "little")
+        elif tail[6:] == SHORT_END_MAGIC:
+            start = end - Trailer.SHORT_TAIL_BYTES - tail[5]
+        else:
             file.seek(0)
             read_header(file)  # a better message where this is no archive at all
             raise TruncatedError("the archive is cut short or has bytes behind its end")
-        length = int.from_bytes(tail[:4], "little")
-        start = end - Trailer.TAIL_BYTES - length
         if start < 0:
             raise CorruptError("the index is longer than the archive")
         file.seek(start)
-        trailer, _ = read_block_or_trailer(file, length // 2)
+        trailer, _ = read_block_or_trailer(file, (end - start) // 2)
         if not isinstance(trailer, Trailer) or trailer.frame_bytes > end:
             raise CorruptError("the index is damaged")
         first = end - trailer.frame_bytes
         file.seek(first)
         found = read_header(file)
-        if found is None or found[1] != trailer.header_bytes:
+        if found is None or len(found[1]) != trailer.header_bytes:
             raise CorruptError("the header does not match the index")
-        return Frame(first, found[0], trailer)
+        header, data = found
+        if header.short != trailer.short:
+            raise CorruptError("the header and the index are of different forms")
+        if header.short:
+            read_block_or_trailer(file, 0, data)  # its checksum is the header's too
+        return Frame(first, header, trailer, data if header.short else b"")
 
     def read_block(self, position: int) -> tuple[Frame, Block, int]:
         """The block that holds content byte `position`, with the position of its first byte."""
         at = bisect.bisect_right(self._starts, position) - 1
         frame, start = self._places[at]
         self._file.seek(start)
-        block, size = read_block_or_trailer(self._file, 0)
+        block, size = read_block_or_trailer(self._file, 0, frame.covered)
         number = frame.block_starts().index(start)
         if not isinstance(block, Block) or frame.trailer.blocks[number] != (
             block.content_bytes,

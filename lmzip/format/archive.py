@@ -29,10 +29,13 @@ __all__ = [
 
 MAGIC = b"\x89LMZ"
 END_MAGIC = b"ZML\x89"
+SHORT_END_MAGIC = b"M\x89"
 FORMAT_VERSION = 2
 """What is written; archives of version 1 are read too."""
 
 MAX_BLOCK_BYTES = 1 << 24
+MAX_SHORT_BYTES = 1 << 16
+"""Contents up to which an archive may be a short one."""
 MAX_WINDOW = 1 << 20
 MAX_SINKS = 1 << 10
 MAX_STREAM_TOKENS = 1 << 24
@@ -43,7 +46,7 @@ MAX_MIXING_BITS = 24
 MAX_BLOCKS = 1 << 40
 _MAX_BLOCK_TOTAL = MAX_BLOCK_BYTES + 64
 
-_FLAG_MODEL, _FLAG_SIZE = 1, 2
+_FLAG_MODEL, _FLAG_SIZE, _FLAG_SHORT = 1, 2, 4
 
 
 class BlockKind(enum.IntEnum):
@@ -61,7 +64,7 @@ class BlockKind(enum.IntEnum):
         return self in (BlockKind.LM, BlockKind.MIXED)
 
 
-_TRAILER_KIND = 0
+_TRAILER_KIND, _SHORT_TRAILER_KIND = 0, 0x80
 
 
 def content_crc(data: bytes) -> int:
@@ -135,14 +138,20 @@ class Header:
 
     model: ModelReference | None = None
     size_bytes: int | None = None
+    short: bool = False
+    """One block follows, whose checksum covers the header too, and a short trailer."""
 
     def pack(self) -> bytes:
+        assert not (self.short and self.size_bytes is not None)
         flags = _FLAG_MODEL * (self.model is not None) | _FLAG_SIZE * (self.size_bytes is not None)
+        flags |= _FLAG_SHORT * self.short
         data = MAGIC + bytes([FORMAT_VERSION, flags])
         if self.size_bytes is not None:
             data += pack_varint(self.size_bytes)
         if self.model is not None:
             data += self.model.pack()
+        if self.short:
+            return data
         return data + zlib.crc32(data).to_bytes(4, "little")
 
 
@@ -157,13 +166,14 @@ class Block:
     tokens: int = 0
     """Tokens in a block coded by a model; 0 otherwise."""
 
-    def pack(self) -> bytes:
+    def pack(self, header: bytes = b"") -> bytes:
+        """`header`: that of a short archive, whose only block this is."""
         data = bytes([self.kind]) + pack_varint(self.content_bytes)
         data += pack_varint(len(self.payload))
         if self.kind.modelled:
             data += pack_varint(self.tokens)
         data += self.content_crc.to_bytes(4, "little")
-        crc = zlib.crc32(self.payload, zlib.crc32(data))
+        crc = zlib.crc32(self.payload, zlib.crc32(data, zlib.crc32(header)))
         return data + crc.to_bytes(4, "little") + self.payload
 
 
@@ -175,10 +185,15 @@ class Trailer:
     blocks: tuple[tuple[int, int], ...]
     """(decoded bytes, bytes in the archive) of every block."""
     content_hash: bytes
-    """BLAKE2b of all decoded bytes, 8 bytes long."""
+    """BLAKE2b of all decoded bytes, 8 bytes long; empty in a short archive."""
 
     HASH_BYTES = 8
     TAIL_BYTES = 8
+    SHORT_TAIL_BYTES = 3
+
+    @property
+    def short(self) -> bool:
+        return not self.content_hash
 
     @property
     def content_bytes(self) -> int:
@@ -190,6 +205,12 @@ class Trailer:
         return self.header_bytes + sum(total for _, total in self.blocks) + len(self.pack())
 
     def pack(self) -> bytes:
+        if self.short:
+            ((content, total),) = self.blocks
+            data = bytes([_SHORT_TRAILER_KIND]) + pack_varint(self.header_bytes)
+            data += pack_varint(content) + pack_varint(total)
+            data += (zlib.crc32(data) & 0xFFFF).to_bytes(2, "little")
+            return data + bytes([len(data)]) + SHORT_END_MAGIC
         data = bytes([_TRAILER_KIND]) + pack_varint(self.header_bytes)
         data += pack_varint(len(self.blocks))
         for content, total in self.blocks:
@@ -197,6 +218,20 @@ class Trailer:
         data += self.content_hash
         data += zlib.crc32(data).to_bytes(4, "little")
         return data + len(data).to_bytes(4, "little") + END_MAGIC
+
+    @classmethod
+    def unpack_short(cls, reader: Reader) -> Trailer:
+        """A short archive's trailer behind its kind byte, which `reader` has taken already."""
+        header_bytes = reader.varint(_MAX_HEADER_BYTES, "header length")
+        content = reader.varint(MAX_SHORT_BYTES, "block length")
+        total = reader.varint(_MAX_BLOCK_TOTAL, "block length")
+        expected = zlib.crc32(reader.taken) & 0xFFFF
+        if reader.integer(2) != expected:
+            raise CorruptError("the index is damaged (checksum mismatch)")
+        length = len(reader.taken)
+        if reader.integer(1) != length or reader.bytes(2) != SHORT_END_MAGIC:
+            raise CorruptError("the end mark is damaged")
+        return cls(header_bytes, ((content, total),), b"")
 
     @classmethod
     def unpack(cls, reader: Reader, max_blocks: int) -> Trailer:
@@ -221,8 +256,10 @@ def _check_crc(reader: Reader, what: str) -> None:
         raise CorruptError(f"{what} is damaged (checksum mismatch)")
 
 
-def read_header(source: ByteSource) -> tuple[Header, int] | None:
-    """The header at the source's position and its length, or None if the source is at its end.
+def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
+    """The header at the source's position and its bytes, or None if the source is at its end.
+
+    A short archive's header is verified with its block.
 
     Raises FormatError if it is no archive, VersionError for a newer one, CorruptError if damaged.
     """
@@ -237,30 +274,36 @@ def read_header(source: ByteSource) -> tuple[Header, int] | None:
         raise VersionError(
             f"the archive is of format version {version}; this program reads 1 to {FORMAT_VERSION}"
         )
-    if flags & ~(_FLAG_MODEL | _FLAG_SIZE):
+    known = _FLAG_MODEL | (_FLAG_SIZE if version == 1 else _FLAG_SIZE | _FLAG_SHORT)
+    short = bool(flags & _FLAG_SHORT)
+    if flags & ~known or (short and flags & _FLAG_SIZE):
         raise VersionError("the archive uses a feature that this program does not know")
     size = reader.varint(_MAX_SIZE, "original size") if flags & _FLAG_SIZE else None
     model = ModelReference.unpack(reader, version) if flags & _FLAG_MODEL else None
-    _check_crc(reader, "the header")
+    if not short:
+        _check_crc(reader, "the header")
     if model is not None and (model.window < 1 or model.stream_tokens < 1):
         raise CorruptError("the header's window or stream length is zero")
     if model is not None and model.mixing and not 8 <= model.mixing_bits <= MAX_MIXING_BITS:
         raise CorruptError("the header's mixing tables have an impossible size")
-    return Header(model, size), len(reader.taken)
+    return Header(model, size, short), bytes(reader.taken)
 
 
 def read_block_or_trailer(
-    source: ByteSource, max_blocks: int = MAX_BLOCKS
+    source: ByteSource, max_blocks: int = MAX_BLOCKS, header: bytes = b""
 ) -> tuple[Block, int] | tuple[Trailer, int]:
     """The next block or the trailer, and how many bytes it took; checksums are verified.
 
     The block's decoded bytes are not: that is for whoever decodes it. A trailer that claims more
-    than `max_blocks` blocks is refused before its index is read.
+    than `max_blocks` blocks is refused before its index is read. `header`: that of a short archive,
+    which its block's checksum covers.
     """
     reader = Reader(source)
     kind = reader.integer(1)
     if kind == _TRAILER_KIND:
         return Trailer.unpack(reader, max_blocks), len(reader.taken)
+    if kind == _SHORT_TRAILER_KIND:
+        return Trailer.unpack_short(reader), len(reader.taken)
     try:
         block_kind = BlockKind(kind)
     except ValueError:
@@ -272,7 +315,7 @@ def read_block_or_trailer(
     if block_kind.modelled:
         tokens = reader.varint(content_bytes, "number of tokens")
     crc = reader.integer(4)
-    expected = zlib.crc32(reader.taken)
+    expected = zlib.crc32(reader.taken, zlib.crc32(header))
     stored = reader.integer(4)
     before = len(reader.taken)
     payload = reader.bytes(payload_bytes)
