@@ -79,7 +79,7 @@ Model::Model(Config config, Weights weights, const Kernels& kernels, std::size_t
 
 // All threads, or this one alone where waking and waiting would take longer than the work.
 void Model::together(std::size_t products, const std::function<void(std::size_t)>& job) {
-    constexpr std::size_t few = 50'000'000;
+    constexpr std::size_t few = 20'000'000;
     if (products < few)
         job(0);
     else
