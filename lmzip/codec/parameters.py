@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import UsageError
-from ..format import MAX_BLOCK_BYTES, MAX_STREAM_TOKENS, MAX_STREAMS, MAX_WINDOW
+from ..format import (
+    MAX_BLOCK_BYTES,
+    MAX_MIXING_BITS,
+    MAX_STREAM_TOKENS,
+    MAX_STREAMS,
+    MAX_WINDOW,
+    MIN_MIXING_BITS,
+)
 
 __all__ = ["CodingParameters"]
 
@@ -47,8 +54,11 @@ class CodingParameters:
                 label = name.replace("_", " ")
                 raise UsageError(f"{label} must be between {low} and {high}, not {value}")
 
-        if self.mixing_bits and not 8 <= self.mixing_bits <= 24:
-            raise UsageError(f"mixing bits must be between 8 and 24, not {self.mixing_bits}")
+        low, high = MIN_MIXING_BITS, MAX_MIXING_BITS
+        if self.mixing_bits and not low <= self.mixing_bits <= high:
+            raise UsageError(
+                f"mixing bits must be between {low} and {high}, not {self.mixing_bits}"
+            )
 
     def window_for(self, context: int) -> int:
         """The window for a model trained on `context` tokens. Raises UsageError if longer."""

@@ -14,9 +14,11 @@ __all__ = [
     "FORMAT_VERSION",
     "MAGIC",
     "MAX_BLOCK_BYTES",
+    "MAX_MIXING_BITS",
     "MAX_STREAMS",
     "MAX_STREAM_TOKENS",
     "MAX_WINDOW",
+    "MIN_MIXING_BITS",
     "Block",
     "BlockKind",
     "Header",
@@ -42,7 +44,7 @@ MAX_STREAM_TOKENS = 1 << 24
 MAX_STREAMS = 1 << 16
 _MAX_SIZE = (1 << 62) - 1
 _MAX_HEADER_BYTES = 1 << 16
-MAX_MIXING_BITS = 24
+MIN_MIXING_BITS, MAX_MIXING_BITS = 8, 24
 MAX_BLOCKS = 1 << 40
 _MAX_BLOCK_TOTAL = MAX_BLOCK_BYTES + 64
 
@@ -284,7 +286,11 @@ def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
         _check_crc(reader, "the header")
     if model is not None and (model.window < 1 or model.stream_tokens < 1):
         raise CorruptError("the header's window or stream length is zero")
-    if model is not None and model.mixing and not 8 <= model.mixing_bits <= MAX_MIXING_BITS:
+    if (
+        model is not None
+        and model.mixing
+        and not MIN_MIXING_BITS <= model.mixing_bits <= MAX_MIXING_BITS
+    ):
         raise CorruptError("the header's mixing tables have an impossible size")
     return Header(model, size, short), bytes(reader.taken)
 

@@ -17,7 +17,7 @@ __all__ = ["MIXING_VERSION", "Mixer", "mixer_bytes", "new_mixer", "table_bits"]
 MIXING_VERSION = 1
 """Of NUMERICS.md, section 13."""
 
-MIN_BITS, MAX_BITS = 8, 24
+MIN_BITS = 8
 
 Freqs = NDArray[np.int32]
 Tokens = NDArray[np.int64]
