@@ -179,7 +179,11 @@ void bind_mixer(nb::module_& m) {
                 throw std::invalid_argument("a token or digit lies outside the vocabulary");
     };
     nb::class_<Mixer>(m, "Mixer", "Adaptive mixing for the streams of one block.")
-        .def(nb::init<std::size_t, std::size_t, unsigned>(), "vocab"_a, "streams"_a, "bits"_a)
+        .def("__init__",
+             [](Mixer* self, Array<const std::uint8_t, 1> words, std::size_t streams, unsigned bits) {
+                 new (self) Mixer(words.data(), words.shape(0), streams, bits);
+             },
+             "words"_a, "streams"_a, "bits"_a)
         .def("high",
              [check](Mixer& self, Array<const std::int32_t, 2> model, Array<std::int32_t, 2> mixed) {
                  check(self, model.shape(0), mixed.shape(0),

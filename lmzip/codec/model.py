@@ -81,7 +81,7 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
 def block_mixer(model: CodecModel, reference: ModelReference, tokens: int) -> Mixer:
     """What mixes the predictions of a block of so many tokens."""
     bits = table_bits(tokens, reference.mixing_bits)
-    return new_mixer(model.engine.config.vocab, reference.streams(tokens), bits)
+    return new_mixer(model.tokenizer.vocabulary.words, reference.streams(tokens), bits)
 
 
 def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:

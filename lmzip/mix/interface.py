@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine import RADIX
 from ..engine.extension import extension
 from ..errors import UsageError
 from .reference import CONTEXTS, ReferenceMixer
@@ -18,6 +17,9 @@ MIXING_VERSION = 1
 """Of NUMERICS.md, section 13."""
 
 MIN_BITS = 8
+
+MAX_VOCAB = 1 << 19
+"""Of a row of high digits every digit must keep a frequency when the likeliest gets all others."""
 
 Freqs = NDArray[np.int32]
 Tokens = NDArray[np.int64]
@@ -45,8 +47,8 @@ class Mixer(Protocol):
 class NativeMixer:
     """native/mix/mixer.h."""
 
-    def __init__(self, vocab: int, streams: int, bits: int) -> None:
-        self._mixer: Any = extension.Mixer(vocab, streams, bits)
+    def __init__(self, words: NDArray[np.bool_], streams: int, bits: int) -> None:
+        self._mixer: Any = extension.Mixer(words.astype(np.uint8), streams, bits)
 
     def high(self, freqs: Freqs) -> Freqs:
         mixed = np.empty_like(freqs)
@@ -75,10 +77,14 @@ def mixer_bytes(bits: int) -> int:
     return len(CONTEXTS) * (64 << bits)
 
 
-def new_mixer(vocab: int, streams: int, bits: int, *, reference: bool = False) -> Mixer:
-    """A mixer that has seen nothing. Raises UsageError if there are too many tokens to name."""
-    if not 0 < vocab <= RADIX << 16:
-        raise UsageError(f"a vocabulary of {vocab} tokens is too large to mix")
-    if extension is None or reference:
-        return ReferenceMixer(vocab, streams, bits)
-    return NativeMixer(vocab, streams, bits)
+def new_mixer(
+    words: NDArray[np.bool_], streams: int, bits: int, *, reference: bool = False
+) -> Mixer:
+    """A mixer that has seen nothing; `words` [vocab] says which tokens are words.
+
+    Raises UsageError if there are too many tokens to name.
+    """
+    if not 0 < len(words) <= MAX_VOCAB:
+        raise UsageError(f"a vocabulary of {len(words)} tokens is too large to mix")
+    mixer = ReferenceMixer if extension is None or reference else NativeMixer
+    return mixer(words, streams, bits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 
@@ -23,6 +24,7 @@ class Vocabulary:
             raise CorruptError("the token table's offsets do not cover its bytes")
         if (np.diff(ends) < 0).any():
             raise CorruptError("the token table's offsets decrease")
+        self._ends, self._data = ends, data
         raw = data.tobytes()
         bounds = ends.tolist()
         self.tokens: list[bytes] = [raw[a:b] for a, b in itertools.pairwise(bounds)]
@@ -39,6 +41,14 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @functools.cached_property
+    def words(self) -> NDArray[np.bool_]:
+        """Which tokens [V] are words: at least three bytes of letters, all above ASCII being some."""
+        data = self._data
+        letters = (data >= 128) | ((data | 32) - np.uint8(ord("a")) < 26)
+        before = np.concatenate([[0], np.cumsum(letters)])
+        return np.asarray(np.diff(before[self._ends]) >= 3)
 
     def detokenize(self, ids: NDArray[np.int64]) -> bytes:
         """The bytes of these tokens. Raises CorruptError for ids that text never yields."""

@@ -14,16 +14,20 @@ constexpr double kDiscount = 0.3;     // taken from every count
 // Initial shares of the model, by its confidence: against the counts of all tokens, and in the end.
 constexpr double kUnigramInitial[] = {0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.998};
 constexpr double kModelInitial[] = {0.3, 0.4, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9};
-constexpr double kStrength = 6;       // counts that a context needs to be believed half
 constexpr std::uint32_t kLessons = 250;
-constexpr std::size_t kCountShares = 9 * 6, kShapeShares = 5 * 4 * 2, kConfidences = 8;
+constexpr std::size_t kCountShares = 9 * 6, kShapeShares = 5 * 4 * 2 * 3, kConfidences = 8;
 
-// Which of a stream's last tokens a context looks at, and how many followers it remembers.
+// The last `words` words and the tokens from `first` up to `last`, 0 being the last one. A context with
+// words is looked at behind other tokens only.
 struct Context {
-    std::size_t first, last, entries;
+    std::size_t words, first, last;
+    std::size_t entries;  // followers that it remembers
+    double strength;      // counts that it needs to be believed half, at first
 };
 constexpr Context kContext[kContexts] = {
-    {0, 1, 62}, {0, 2, 30}, {1, 3, 30}, {0, 3, 14}, {0, 4, 14}, {0, 6, 14}, {0, 12, 14}};
+    {1, 0, 0, 254, 60}, {0, 0, 1, 62, 6}, {0, 0, 2, 30, 6}, {0, 1, 3, 30, 6},
+    {2, 0, 1, 14, 24},  {0, 0, 3, 14, 6}, {0, 0, 4, 14, 6}, {0, 0, 6, 14, 6},
+    {0, 0, 8, 14, 6},   {0, 0, 12, 14, 6}, {0, 0, 16, 14, 6}};
 
 constexpr std::uint32_t kConfident[kConfidences - 1] = {1677722,  5033165,  8388608, 11744051,
                                                         15099494, 16273900, 16693330};
@@ -48,25 +52,35 @@ void Share::learn(double initial, double a, double b) {
     if (lessons < kLessons) ++lessons;
 }
 
-Mixer::Mixer(std::size_t vocab, std::size_t streams, unsigned bits)
+Mixer::Mixer(const std::uint8_t* words, std::size_t vocab, std::size_t streams, unsigned bits)
     : digits_((vocab + 255) / 256), counts_(digits_ * 256), digit_counts_(digits_),
-      unigram_shares_(21 * kConfidences), count_shares_(kContexts * kCountShares),
-      shape_shares_(kContexts * kShapeShares), model_shares_((kContexts + 1) * kConfidences),
-      order_shares_(kContexts + 1), streams_(streams), weights_(std::max<std::size_t>(digits_, 256)) {
-    for (const Context& context : kContext)
-        tables_.emplace_back(bits - (context.entries > 14) - (context.entries > 30), context.entries);
+      words_(words, words + vocab), high_correction_((kContexts + 1) * 16),
+      low_correction_((kContexts + 1) * 4), unigram_shares_(21 * kConfidences),
+      count_shares_(kContexts * kCountShares), shape_shares_(kContexts * kShapeShares),
+      model_shares_((kContexts + 1) * kConfidences), order_shares_(kContexts + 1), streams_(streams),
+      weights_(std::max<std::size_t>(digits_, 256)) {
+    for (const Context& context : kContext) {
+        const auto node_bits = static_cast<unsigned>(std::bit_width((context.entries + 1) / 16));
+        tables_.emplace_back(bits - node_bits, context.entries);
+    }
+    words_.resize(digits_ * 256);
     for (Stream& s : streams_) s.model_high.resize(digits_);
 }
 
-bool Mixer::has(const Stream& s, std::size_t context) const { return s.length >= kContext[context].last; }
+bool Mixer::has(const Stream& s, std::size_t context) const {
+    const auto& [words, first, last, entries, strength] = kContext[context];
+    return s.length >= last && s.word_count >= words && (words == 0 || !words_[s.history[0]]);
+}
 
 void Mixer::hash(Stream& s) const {
     const auto fold = [](std::uint64_t h, std::uint32_t token) {
         h = (h + token + 1) * 0x9E3779B97F4A7C15u;
         return h ^ h >> 29;
     };
-    for (std::size_t c = 0; c < kContexts && has(s, c); ++c) {
-        std::uint64_t h = kContext[c].first;
+    for (std::size_t c = 0; c < kContexts; ++c) {
+        if (!has(s, c)) continue;
+        std::uint64_t h = 0;
+        for (std::size_t i = 0; i < kContext[c].words; ++i) h = fold(h, s.words[i]);
         for (std::size_t i = kContext[c].first; i < kContext[c].last; ++i) h = fold(h, s.history[i]);
         s.hashes[c] = h * 0xD6E8FEB86659FD93u;
         tables_[c].prefetch(s.hashes[c]);
@@ -74,8 +88,9 @@ void Mixer::hash(Stream& s) const {
 }
 
 void Mixer::predict(Stream& s) {
-    const auto top = static_cast<std::uint32_t>(*std::max_element(s.model_high.begin(), s.model_high.end()));
-    const std::size_t confidence = s.confidence = bucket(kConfident, top);
+    const auto top = std::max_element(s.model_high.begin(), s.model_high.end());
+    const auto top_digit = static_cast<std::uint32_t>(top - s.model_high.begin());
+    const std::size_t confidence = s.confidence = bucket(kConfident, static_cast<std::uint32_t>(*top));
     s.unigram_share = nullptr;
     s.unigram_base = 1;
     s.stage_count = 0;
@@ -84,12 +99,13 @@ void Mixer::predict(Stream& s) {
         s.unigram_share = &unigram_shares_[age * kConfidences + confidence];
         s.unigram_base = s.unigram_share->or_initial(kUnigramInitial[confidence]);
     }
-    std::size_t longest = 0;
-    std::uint32_t favourite = UINT32_MAX;  // of the last context
-    for (std::size_t c = 0; c < kContexts && has(s, c); ++c) {
+    s.longest = 0;
+    s.favourite = UINT32_MAX;
+    for (std::size_t c = 0; c < kContexts; ++c) {
+        if (!has(s, c)) continue;
         const Node* node = tables_[c].find(s.hashes[c]);
         if (node == nullptr) continue;
-        longest = c + 1;
+        s.longest = c + 1;
         const std::uint32_t n = node->total, kinds = node->size;
         std::uint32_t best = 0, token = 0;
         for (std::uint32_t i = 0; i < kinds; ++i)
@@ -98,17 +114,19 @@ void Mixer::predict(Stream& s) {
                 token = node->entries()[i] >> 8;
             }
         const std::size_t count_key = bucket({2, 3, 4, 6, 9, 16, 32, 64}, n) * 6 + bucket({2, 3, 4, 7, 14}, kinds);
+        const std::size_t with_model = token >> 8 != top_digit ? 0 : confidence < 4 ? 1 : 2;
         const std::size_t shape_key =
-            (bucket({2, 3, 5, 12}, n) * 4 + std::min(3u, best * 4 / n)) * 2 + (token == favourite);
-        favourite = token;
+            ((bucket({2, 3, 5, 12}, n) * 4 + std::min(3u, best * 4 / n)) * 2 + (token == s.favourite)) * 3 + with_model;
+        s.favourite = token;
         Stage& stage = s.stages[s.stage_count++];
         stage.node = node;
         stage.shares = {&count_shares_[c * kCountShares + count_key], &shape_shares_[c * kShapeShares + shape_key]};
-        stage.initial = (kStrength + kDiscount * kinds) / (n + kStrength);
+        const double strength = kContext[c].strength;
+        stage.initial = (strength + kDiscount * kinds) / (n + strength);
         stage.share =
             (stage.shares[0]->or_initial(stage.initial) + stage.shares[1]->or_initial(stage.initial)) * 0.5;
     }
-    s.model_shares = {&model_shares_[longest * kConfidences + confidence], &order_shares_[longest]};
+    s.model_shares = {&model_shares_[s.longest * kConfidences + confidence], &order_shares_[s.longest]};
     s.model_share =
         (s.model_shares[0]->or_initial(kModelInitial[confidence]) + s.model_shares[1]->or_initial(kModelInitial[confidence])) * 0.5;
     double rest = 1 - s.model_share;
@@ -119,16 +137,13 @@ void Mixer::predict(Stream& s) {
     }
     s.base = s.unigram_base * rest + s.model_share;
     s.unigram = seen_ == 0 ? 0.0 : (1 - s.unigram_base) * rest / static_cast<double>(seen_);
-}
-
-template <class Function>
-void Mixer::each_candidate(const Stream& s, const Function& f) {
+    s.candidates.clear();
     for (std::size_t i = 0; i < s.stage_count; ++i) {
         const Stage& stage = s.stages[i];
         const double unit = stage.unit * kOne;
         for (std::uint32_t e = 0; e < stage.node->size; ++e) {
             const std::uint32_t entry = stage.node->entries()[e];
-            f(entry >> 8, unit * ((entry & 255) - kDiscount));
+            s.candidates.push_back({entry >> 8, unit * ((entry & 255) - kDiscount)});
         }
     }
 }
@@ -137,35 +152,37 @@ void Mixer::high(const std::int32_t* model, std::size_t rows, std::int32_t* mixe
     for (std::size_t row = 0; row < rows; ++row) hash(streams_[row]);
     for (std::size_t row = 0; row < rows; ++row) {
         Stream& s = streams_[row];
+        std::int32_t* out = mixed + row * digits_;
         std::copy_n(model + row * digits_, digits_, s.model_high.begin());
         predict(s);
         const double unit = s.unigram * kOne;
         for (std::size_t h = 0; h < digits_; ++h)
             weights_[h] = whole(s.base * s.model_high[h] + unit * digit_counts_[h]);
-        each_candidate(s, [&](std::uint32_t token, double mass) { weights_[token >> 8] += whole(mass); });
-        frequencies(weights_.data(), mixed + row * digits_, 1, digits_);
+        for (const Candidate& c : s.candidates) weights_[c.token >> 8] += whole(c.mass);
+        frequencies(weights_.data(), out, 1, digits_);
+        s.high_question = high_correction_.apply(s.longest * 16 + s.misses, out, digits_);
     }
 }
 
 void Mixer::low(const std::int64_t* high, const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
     for (std::size_t row = 0; row < rows; ++row) {
         Stream& s = streams_[row];
+        std::int32_t* out = mixed + row * 256;
         std::copy_n(model + row * 256, 256, s.model_low.begin());
         const auto digit = static_cast<std::uint32_t>(high[row]);
+        std::erase_if(s.candidates, [&](const Candidate& c) { return c.token >> 8 != digit; });
         const double unit = s.unigram * kOne;
         const double model_part = s.base * s.model_high[digit];
         double total = model_part + unit * digit_counts_[digit];
-        each_candidate(s, [&](std::uint32_t token, double mass) {
-            if (token >> 8 == digit) total += mass;
-        });
+        for (const Candidate& c : s.candidates) total += c.mass;
         const double scale = kOne / total, model_scale = model_part / kOne * scale, unit_scale = unit * scale;
         const std::uint32_t* counts = &counts_[digit * 256];
         for (std::size_t l = 0; l < 256; ++l)
             weights_[l] = whole(model_scale * s.model_low[l] + unit_scale * counts[l]);
-        each_candidate(s, [&](std::uint32_t token, double mass) {
-            if (token >> 8 == digit) weights_[token & 255] += whole(mass * scale);
-        });
-        frequencies(weights_.data(), mixed + row * 256, 1, 256);
+        for (const Candidate& c : s.candidates) weights_[c.token & 255] += whole(c.mass * scale);
+        frequencies(weights_.data(), out, 1, 256);
+        const bool likely = s.favourite >> 8 == digit, likeliest = s.high_question.top == digit;
+        s.low_question = low_correction_.apply((s.longest * 2 + likely) * 2 + likeliest, out, 256);
     }
 }
 
@@ -188,6 +205,9 @@ void Mixer::learn(Stream& s, std::uint32_t token) {
         p = stage.share * p + (1 - stage.share) * q;
     }
     for (Share* share : s.model_shares) share->learn(kModelInitial[s.confidence], model, p);
+    high_correction_.learn(s.high_question, token >> 8);
+    low_correction_.learn(s.low_question, token & 255);
+    s.misses = (s.misses * 2 + (token >> 8 != s.high_question.top)) & 15;
 }
 
 void Mixer::update(const std::int64_t* tokens, std::size_t rows) {
@@ -195,18 +215,24 @@ void Mixer::update(const std::int64_t* tokens, std::size_t rows) {
     for (std::size_t row = 0; row < rows; ++row) {
         Stream& s = streams_[row];
         const auto token = static_cast<std::uint32_t>(tokens[row]);
-        for (std::size_t c = 0; c < kContexts && has(s, c); ++c) tables_[c].add(s.hashes[c], token);
+        for (std::size_t c = 0; c < kContexts; ++c)
+            if (has(s, c)) tables_[c].add(s.hashes[c], token);
         ++counts_[token];
         ++digit_counts_[token >> 8];
         ++seen_;
         std::copy_backward(s.history.begin(), s.history.end() - 1, s.history.end());
         s.history[0] = token;
         ++s.length;
+        if (words_[token]) {
+            std::copy_backward(s.words.begin(), s.words.end() - 1, s.words.end());
+            s.words[0] = token;
+            ++s.word_count;
+        }
     }
 }
 
 void Mixer::restart() {
-    for (Stream& s : streams_) s.length = 0;
+    for (Stream& s : streams_) s.length = s.word_count = s.misses = 0;
 }
 
 }  // namespace lmzip::mix

@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "correction.h"
 #include "table.h"
 
 namespace lmzip::mix {
 
-constexpr std::size_t kHistory = 12;  // tokens that the longest context looks at
-constexpr std::size_t kContexts = 7;
+constexpr std::size_t kHistory = 16;  // tokens that the longest context looks at
+constexpr std::size_t kWords = 2;     // words that contexts look at, at most
+constexpr std::size_t kContexts = 11;
 
 // How much of a mix belongs to one side, learned; and how often it was taught.
 struct Share {
@@ -27,8 +29,8 @@ struct Share {
 
 class Mixer {
   public:
-    // Tables of 2^bits x 64 bytes. Throws std::bad_alloc.
-    Mixer(std::size_t vocab, std::size_t streams, unsigned bits);
+    // `words`, [vocab], is not 0 for tokens that are words. Tables of 2^bits x 64 bytes. Throws std::bad_alloc.
+    Mixer(const std::uint8_t* words, std::size_t vocab, std::size_t streams, unsigned bits);
     Mixer(const Mixer&) = delete;
     Mixer& operator=(const Mixer&) = delete;
 
@@ -53,20 +55,32 @@ class Mixer {
         double unit;            // what one count of the node is worth in the end
         const Node* node;
     };
+    // An entry of a stage and what it is worth, in parts of 2^24.
+    struct Candidate {
+        std::uint32_t token;
+        double mass;
+    };
     // A stream, and the prediction of its next token: base * model + unigram * the counts of all tokens
     // + unit * (count - discount) for every entry of every stage.
     struct Stream {
         std::array<std::uint32_t, kHistory> history{};  // the last token first
         std::size_t length = 0;
+        std::array<std::uint32_t, kWords> words{};  // the last tokens that were words
+        std::size_t word_count = 0;
         std::array<std::uint64_t, kContexts> hashes;
         std::array<Stage, kContexts> stages;
         std::size_t stage_count;
-        std::size_t confidence;  // of the model in its greatest high digit, 0 to 7
+        std::size_t longest;      // the last context found, plus one
+        std::uint32_t favourite;  // the token it has counted most often
+        std::size_t confidence;   // of the model in its greatest high digit, 0 to 7
         Share* unigram_share;  // null while nothing was counted
         double unigram_base;  // the share of the model against the unigram counts
         std::array<Share*, 2> model_shares;
         double model_share;  // of the model, once more, at the end
         double base, unigram;
+        std::vector<Candidate> candidates;
+        Correction::Question high_question, low_question;
+        std::size_t misses = 0;  // which of the last four likeliest high digits did not come, as bits
         std::vector<std::int32_t> model_high;
         std::array<std::int32_t, 256> model_low;
     };
@@ -74,15 +88,14 @@ class Mixer {
     bool has(const Stream& s, std::size_t context) const;
     void hash(Stream& s) const;
     void predict(Stream& s);
-    // f(token, mass) for everything that contexts say, mass in parts of 2^24.
-    template <class Function>
-    static void each_candidate(const Stream& s, const Function& f);
     void learn(Stream& s, std::uint32_t token);
 
     std::size_t digits_;
     std::uint64_t seen_ = 0;  // tokens counted
     std::vector<std::uint32_t> counts_, digit_counts_;
     std::vector<Table> tables_;
+    std::vector<std::uint8_t> words_;
+    Correction high_correction_, low_correction_;
     std::vector<Share> unigram_shares_, count_shares_, shape_shares_, model_shares_, order_shares_;
     std::vector<Stream> streams_;
     std::vector<std::int32_t> weights_;

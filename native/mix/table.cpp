@@ -48,9 +48,9 @@ void Table::add(std::uint64_t hash, std::uint32_t token) {
     Node& node = *found;
     std::uint32_t* entries = node.entries();
     std::uint16_t place = node.find(token);
-    // What did not come now loses an eighth.
+    // What did not come now fades.
     for (std::uint16_t i = 0; i < node.size; ++i)
-        if (i != place) entries[i] -= ((entries[i] & 255) * 31 + 128) >> 8;
+        if (i != place) entries[i] -= ((entries[i] & 255) * 8 + 128) >> 8;
     if (place == node.size) {
         if (node.size < most_) {
             ++node.size;
