@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "coder/range_coder.h"
 #include "frequencies.h"
 #include "isa/isa.h"
 #include "mix/mixer.h"
@@ -198,6 +199,7 @@ void bind_mixer(nb::module_& m) {
                  below(high, self.digits());
                  self.low(high.data(), model.data(), model.shape(0), mixed.data());
              })
+        .def_prop_ro("model_bits", &Mixer::model_bits)
         .def("restart", &Mixer::restart)
         .def("update", [check, below](Mixer& self, Array<const std::int64_t, 1> tokens) {
             check(self, tokens.shape(0), tokens.shape(0), true);
@@ -206,12 +208,46 @@ void bind_mixer(nb::module_& m) {
         });
 }
 
+void bind_coder(nb::module_& m) {
+    using lmzip::RangeDecoder;
+    using lmzip::RangeEncoder;
+    nb::class_<RangeEncoder>(m, "RangeEncoder", "Symbols to bytes.")
+        .def(nb::init<>())
+        .def("encode",
+             [](RangeEncoder& self, Array<const std::int32_t, 2> freqs, Array<const std::int64_t, 1> symbols) {
+                 const std::size_t rows = freqs.shape(0), n = freqs.shape(1);
+                 if (symbols.shape(0) != rows) throw std::invalid_argument("one symbol a row");
+                 for (std::size_t i = 0; i < rows; ++i)
+                     if (symbols.data()[i] < 0 || static_cast<std::size_t>(symbols.data()[i]) >= n)
+                         throw std::invalid_argument("a symbol has no frequency");
+                 self.encode(freqs.data(), symbols.data(), rows, n);
+             })
+        .def_prop_ro("words", &RangeEncoder::words)
+        .def("finish", [](const RangeEncoder& self) {
+            const auto bytes = self.finish();
+            return nb::bytes(bytes.data(), bytes.size());
+        });
+    nb::class_<RangeDecoder>(m, "RangeDecoder", "Bytes to symbols.")
+        .def("__init__",
+             [](RangeDecoder* self, nb::bytes payload) {
+                 const auto* data = static_cast<const std::uint8_t*>(payload.data());
+                 new (self) RangeDecoder({data, data + payload.size()});
+             })
+        .def("decode",
+             [](RangeDecoder& self, Array<const std::int32_t, 2> freqs, Array<std::int64_t, 1> symbols) {
+                 if (symbols.shape(0) != freqs.shape(0)) throw std::invalid_argument("one symbol a row");
+                 return self.decode(freqs.data(), symbols.data(), freqs.shape(0), freqs.shape(1));
+             },
+             "False if the payload is none of this coder's.");
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
     m.doc() = "Kernels of lmzip; each has a readable twin in Python.";
     bind_model(m);
     bind_mixer(m);
+    bind_coder(m);
     m.def(
         "frequencies",
         [](Array<const std::int32_t, 2> weights, Array<std::int32_t, 2> freqs) {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lmzip.engine import arithmetic, exact
-from lmzip.engine.extension import extension
 from lmzip.errors import EngineError
+from lmzip.extension import extension
 
 torch = pytest.importorskip("torch")
 

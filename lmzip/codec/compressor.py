@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
 
-from ..coder import RangeEncoder
 from ..errors import UsageError
 from ..format import MAX_SHORT_BYTES, Block, BlockKind, Header, ModelReference, Trailer, content_crc
 from ..format.fields import ByteSource, read_some
@@ -134,8 +133,7 @@ class _BlockEncoder:
         for i, job in jobs.items():
             if job.abandoned:
                 continue
-            assert isinstance(job.coder, RangeEncoder)
-            data, payload = contents[i], job.coder.finish()
+            data, payload = contents[i], job.encoder.finish()
             block = Block(kinds[i], len(data), content_crc(data), payload, len(tokens[i]))
             packed_bytes = len(block.pack()) + extra_bytes
             if len(payload) <= len(data) and packed_bytes < len(classical[i].pack()):

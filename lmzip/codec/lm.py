@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coder import RangeDecoder, RangeEncoder, SymbolCoder
-from ..engine import PRECISION, RADIX, Engine
+from ..coder import Encoder, SymbolCoder, new_decoder, new_encoder
+from ..engine import RADIX, Engine
 from ..errors import CorruptError
 from ..mix import Mixer
 from .streams import join_streams, round_lengths, split_streams, stream_lengths
@@ -16,6 +17,7 @@ from .streams import join_streams, round_lengths, split_streams, stream_lengths
 __all__ = ["LmJob", "Tokens", "code_jobs", "decode_job", "encode_job"]
 
 Tokens = NDArray[np.int64]
+Freqs = NDArray[np.int32]
 
 _SLICE_ROWS = 512
 """Tokens that an encoder hands to the engine at once, over all streams."""
@@ -37,8 +39,6 @@ class LmJob:
         self.budget = budget
         """Payload bytes at which encoding is given up, if any."""
         self.mixer = mixer
-        self.model_bits = 0.0
-        """What the tokens would have cost without the mixer, when encoding with one."""
         self.abandoned = False
         self._rounds, self._stream_tokens = rounds, stream_tokens
         self._ids = ids
@@ -56,6 +56,12 @@ class LmJob:
         return self._ids is not None
 
     @property
+    def encoder(self) -> Encoder:
+        """The coder of an encoding job."""
+        assert self.encoding
+        return cast(Encoder, self.coder)
+
+    @property
     def more_rounds(self) -> bool:
         return not self.abandoned and self._next < len(self._rounds)
 
@@ -67,6 +73,8 @@ class LmJob:
                 self.mixer.restart()
         count = self._rounds[self._next]
         self.lengths = stream_lengths(count, self._stream_tokens)
+        self._shortest = int(self.lengths[-1])
+        self._longer = int((self.lengths > self._shortest).sum())
         self.known = None
         self.rows = np.zeros((len(self.lengths), self.lengths[0]), np.int64)
         if self._ids is not None:
@@ -89,19 +97,40 @@ class LmJob:
     def streams(self) -> int:
         return len(self.lengths)
 
+    @property
+    def longest(self) -> int:
+        return int(self.rows.shape[1])
+
     def mixing_hurts(self) -> bool:
         """Whether the tokens just encoded would be shorter without the mixer."""
-        if self.mixer is None or self.abandoned or not isinstance(self.coder, RangeEncoder):
+        if self.mixer is None or self.abandoned:
             return False
-        return self.model_bits < 8 * (self.coder.size_bytes() - 8)
+        return self.mixer.model_bits < 8 * (self.encoder.size_bytes() - 8)
 
     def finished(self, position: int) -> bool:
         """Whether this round has no token at the position."""
-        return self.abandoned or position >= self.lengths[0]
+        return self.abandoned or position >= self.longest
 
     def active(self, position: int) -> int:
         """Streams that still have a token at this position; they are the first ones."""
-        return int((self.lengths > position).sum())
+        if position < self._shortest:
+            return self.streams
+        return self._longer if position < self.longest else 0
+
+    def code(self, freqs: Freqs, known: Tokens | None, high: Tokens | None) -> Tokens:
+        """Code the high digits of the streams that still run or, given those, whole tokens.
+
+        `freqs` [streams, K] are the model's, `known` [streams] the tokens when encoding.
+        """
+        freqs = np.ascontiguousarray(freqs)
+        if high is None:
+            mixed = freqs if self.mixer is None else self.mixer.high(freqs)
+            return self.coder.code(mixed, None if known is None else known // RADIX)
+        mixed = freqs if self.mixer is None else self.mixer.low(high, freqs)
+        tokens = high * RADIX + self.coder.code(mixed, None if known is None else known % RADIX)
+        if self.mixer is not None:
+            self.mixer.update(tokens)
+        return tokens
 
 
 def encode_job(
@@ -114,7 +143,7 @@ def encode_job(
 ) -> LmJob:
     """A job that encodes tokens [n]; it is abandoned once the payload reaches `budget` bytes."""
     rounds = round_lengths(len(ids), stream_tokens, at_once)
-    return LmJob(RangeEncoder(), rounds, stream_tokens, ids, budget, mixer)
+    return LmJob(new_encoder(), rounds, stream_tokens, ids, budget, mixer)
 
 
 def decode_job(
@@ -127,7 +156,7 @@ def decode_job(
 ) -> LmJob:
     """A job that decodes `tokens` tokens from a payload."""
     rounds = round_lengths(tokens, stream_tokens, at_once)
-    return LmJob(RangeDecoder(payload), rounds, stream_tokens, None, mixer=mixer)
+    return LmJob(new_decoder(payload), rounds, stream_tokens, None, mixer=mixer)
 
 
 def code_jobs(
@@ -163,26 +192,25 @@ def _code_round(
     """One round of each job."""
     encoding = jobs[0].encoding
     assert all(job.encoding == encoding for job in jobs)
-    longest = int(max(job.lengths[0] for job in jobs))
+    longest = max(job.longest for job in jobs)
     cache = engine.new_cache(sum(job.streams for job in jobs), window, sinks, longest)
     position = 0
     while jobs:
         streams = sum(job.streams for job in jobs)
         count = 1
         if encoding:
-            left = int(max(job.lengths[0] for job in jobs)) - position
+            left = max(job.longest for job in jobs) - position
             count = max(1, min(left, slice_rows // streams))
-        inputs = np.concatenate([_inputs(engine, job, position, count) for job in jobs])
-        predictions = engine.forward(inputs, cache)
+        predictions = engine.forward(_inputs(engine, jobs, position, count), cache)
         high_freqs = predictions.high()
-        known = _known(jobs, position, count)
+        known = _known(jobs, position, count) if encoding else None
         low_freqs = None if known is None else predictions.low(known // RADIX)
         for t in range(count):
             # Lockstep order: all streams' high digits of a step, then all their low digits.
             target = None if known is None else known[:, t]
             high = _code(jobs, position + t, high_freqs[:, t], target)
-            freqs = predictions.low(high[:, None]) if low_freqs is None else low_freqs[:, t:]
-            ids = _code(jobs, position + t, freqs[:, 0], target, high)
+            freqs = predictions.low(high[:, None])[:, 0] if low_freqs is None else low_freqs[:, t]
+            ids = _code(jobs, position + t, freqs, target, high)
             if int(ids.max()) >= engine.config.vocab:
                 raise CorruptError("a token beyond the vocabulary was decoded")
             done = _store(jobs, position + t, ids)
@@ -190,8 +218,8 @@ def _code_round(
                 progress(done)
         position += count
         for job in jobs:
-            if job.budget is not None and isinstance(job.coder, RangeEncoder):
-                job.abandoned = job.coder.size_bytes() - 8 >= job.budget
+            if encoding and job.budget is not None:
+                job.abandoned = job.encoder.size_bytes() - 8 >= job.budget
         remaining = [job for job in jobs if not job.finished(position)]
         if remaining and len(remaining) < len(jobs):
             starts = np.cumsum([0, *(job.streams for job in jobs)])
@@ -201,22 +229,26 @@ def _code_round(
         jobs = remaining
 
 
-def _inputs(engine: Engine, job: LmJob, position: int, count: int) -> Tokens:
-    """What the model reads at these positions, [S, T]: the start token, then the tokens so far."""
-    inputs = np.empty((job.streams, count), np.int64)
-    for t in range(count):
-        # Behind a stream's end anything will do: nothing there is coded.
-        at = min(position + t, job.rows.shape[1])
-        inputs[:, t] = engine.config.bos if at == 0 else job.rows[:, at - 1]
-    return inputs
+def _inputs(engine: Engine, jobs: Sequence[LmJob], position: int, count: int) -> Tokens:
+    """What the model reads at these positions, [all streams, T]: the start token, then the tokens.
 
-
-def _known(jobs: Sequence[LmJob], position: int, count: int) -> Tokens | None:
-    """The tokens [all streams, T] that encoders are about to code; None when decoding."""
+    Behind a stream's end anything will do: nothing there is coded.
+    """
     parts = []
     for job in jobs:
-        if job.known is None:
-            return None
+        places = np.minimum(np.arange(position - 1, position - 1 + count), job.longest - 1)
+        part = job.rows[:, places]
+        if position == 0:
+            part[:, 0] = engine.config.bos
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _known(jobs: Sequence[LmJob], position: int, count: int) -> Tokens:
+    """The tokens [all streams, T] that encoders are about to code."""
+    parts = []
+    for job in jobs:
+        assert job.known is not None
         part = np.zeros((job.streams, count), np.int64)
         here = job.known[:, position : position + count]
         part[:, : here.shape[1]] = here
@@ -227,40 +259,23 @@ def _known(jobs: Sequence[LmJob], position: int, count: int) -> Tokens | None:
 def _code(
     jobs: Sequence[LmJob],
     position: int,
-    freqs: NDArray[np.int32],
+    freqs: Freqs,
     known: Tokens | None,
     high: Tokens | None = None,
 ) -> Tokens:
-    """Code the high digits of all streams that still run, or, given those, the whole tokens.
-
-    Digits or tokens [all streams], 0 where a stream has ended.
-    """
+    """`LmJob.code` for all jobs: digits or tokens [all streams], 0 where a stream has ended."""
     coded = np.zeros(len(freqs), np.int64)
     start = 0
     for job in jobs:
         rows = slice(start, start + job.active(position))
         start += job.streams
-        if rows.start == rows.stop:
-            continue
-        mine = np.ascontiguousarray(freqs[rows])
-        digits = None
-        if known is not None:
-            digits = known[rows] // RADIX if high is None else known[rows] % RADIX
-        if job.mixer is not None:
-            if digits is not None:
-                job.model_bits += _bits(mine, digits)
-            mine = job.mixer.high(mine) if high is None else job.mixer.low(high[rows], mine)
-        digits = job.coder.code(mine, digits)
-        coded[rows] = digits if high is None else high[rows] * RADIX + digits
-        if job.mixer is not None and high is not None:
-            job.mixer.update(coded[rows])
+        if rows.start < rows.stop:
+            coded[rows] = job.code(
+                freqs[rows],
+                None if known is None else known[rows],
+                None if high is None else high[rows],
+            )
     return coded
-
-
-def _bits(freqs: NDArray[np.int32], digits: Tokens) -> float:
-    """What digits [n] cost under frequencies [n, K]."""
-    chosen = freqs[np.arange(len(digits)), digits]
-    return float((PRECISION - np.log2(chosen)).sum())
 
 
 def _store(jobs: Sequence[LmJob], position: int, ids: Tokens) -> int:

@@ -1,5 +1,5 @@
 """Integers to bits: a range coder on exact 24-bit frequencies."""
 
-from .range_coder import RangeDecoder, RangeEncoder, SymbolCoder
+from .interface import Encoder, SymbolCoder, new_decoder, new_encoder
 
-__all__ = ["RangeDecoder", "RangeEncoder", "SymbolCoder"]
+__all__ = ["Encoder", "SymbolCoder", "new_decoder", "new_encoder"]

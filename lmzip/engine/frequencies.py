@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..extension import extension
 from . import arithmetic
-from .extension import extension
 
 __all__ = ["frequencies"]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError, UsageError
+from ..extension import extension, load_error
 from .arithmetic import RADIX
 from .cores import MAX_THREADS, available_cores
-from .extension import extension, load_error
 from .interface import Cache
 from .weights import Pack
 

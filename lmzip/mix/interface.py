@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.extension import extension
 from ..errors import UsageError
+from ..extension import extension
 from .reference import CONTEXTS, ReferenceMixer
 
 __all__ = ["MIXING_VERSION", "Mixer", "mixer_bytes", "new_mixer", "table_bits"]
@@ -31,6 +31,10 @@ class Mixer(Protocol):
     A step is `high`, `low`, `update`. Frequencies are at least 1 and sum to 2**24 a row.
     """
 
+    @property
+    def model_bits(self) -> float:
+        """What the tokens so far would have cost without mixing, about."""
+
     def high(self, freqs: Freqs) -> Freqs:
         """The model's frequencies of the high digits [R, digits], mixed."""
 
@@ -49,6 +53,10 @@ class NativeMixer:
 
     def __init__(self, words: NDArray[np.bool_], streams: int, bits: int) -> None:
         self._mixer: Any = extension.Mixer(words.astype(np.uint8), streams, bits)
+
+    @property
+    def model_bits(self) -> float:
+        return float(self._mixer.model_bits)
 
     def high(self, freqs: Freqs) -> Freqs:
         mixed = np.empty_like(freqs)

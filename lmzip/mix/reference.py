@@ -22,7 +22,6 @@ Freqs = NDArray[np.int32]
 Tokens = NDArray[np.int64]
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Context:
     """The last words and the last tokens of a stream, (first, last], 0 being the last one."""
@@ -237,6 +236,7 @@ class ReferenceMixer:
         vocab = len(words)
         digits = -(-vocab // 256)
         self._seen = 0
+        self.model_bits = 0.0
         self._counts = [0] * (digits * 256)
         self._digit_counts = [0] * digits
         self._words = words.tolist()
@@ -362,6 +362,7 @@ class ReferenceMixer:
     def _learn(self, stream: _Stream, token: int) -> None:
         high, low = int(stream.model_high[token >> 8]), int(stream.model_low[token & 255])
         model = high * low * 2.0**-48
+        self.model_bits -= math.log2(model)
         p = model
         if stream.unigram_share is not None:
             q = self._counts[token] / self._seen

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from ..codec import CodecModel
 from ..engine import Engine, Pack
 from ..engine.cores import available_cores
-from ..engine.extension import extension, load_error
 from ..engine.selftest import require_selftest
 from ..errors import EngineError, ModelNotFoundError, VersionError
+from ..extension import extension, load_error
 from ..format import ModelReference
 from ..text import Tokenizer, Vocabulary
 from .registry import default_name, known_model, known_models

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "../frequencies.h"
 
@@ -188,6 +189,7 @@ void Mixer::low(const std::int64_t* high, const std::int32_t* model, std::size_t
 
 void Mixer::learn(Stream& s, std::uint32_t token) {
     const double model = static_cast<double>(s.model_high[token >> 8]) * s.model_low[token & 255] * 0x1p-48;
+    model_bits_ -= std::log2(model);
     double p = model;
     if (s.unigram_share != nullptr) {
         const double q = counts_[token] / static_cast<double>(seen_);

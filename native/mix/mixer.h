@@ -36,6 +36,8 @@ class Mixer {
 
     std::size_t digits() const { return digits_; }
     std::size_t streams() const { return streams_.size(); }
+    // What the tokens so far would have cost without mixing, about: for whoever chooses, not for decoding.
+    double model_bits() const { return model_bits_; }
 
     // Predict the next token of the first `rows` streams: the model's frequencies of the high digits,
     // [rows][digits], mixed.
@@ -92,6 +94,7 @@ class Mixer {
 
     std::size_t digits_;
     std::uint64_t seen_ = 0;  // tokens counted
+    double model_bits_ = 0;
     std::vector<std::uint32_t> counts_, digit_counts_;
     std::vector<Table> tables_;
     std::vector<std::uint8_t> words_;

@@ -1,4 +1,4 @@
-"""Symbols to bytes and back: constriction's range coder on exact integer frequencies.
+"""Symbols to bytes and back where there is no extension: constriction's range coder on integers.
 
 constriction turns floats into frequencies as f(i) = 1 + (rounded-down growth of the cumulative
 sum); given f - 1 as floats its scale is exactly 1, and it uses the integers as they are. FORMAT.md
@@ -7,27 +7,15 @@ sum); given f - 1 as floats its scale is exactly 1, and it uses the integers as 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
+from .interface import Freqs, Symbols
 
-__all__ = ["RangeDecoder", "RangeEncoder", "SymbolCoder"]
-
-Symbols = NDArray[np.int64]
-Freqs = NDArray[np.int32]
-
-
-class SymbolCoder(Protocol):
-    """One direction of coding. Encoder and decoder have the same face, so one loop serves both."""
-
-    def code(self, freqs: Freqs, symbols: Symbols | None) -> Symbols:
-        """Code n symbols in order under freqs [n, K]; return them.
-
-        An encoder is given the symbols, a decoder None.
-        """
+__all__ = ["ConstrictionDecoder", "ConstrictionEncoder"]
 
 
 def _categorical() -> Any:
@@ -42,8 +30,8 @@ def _as_probabilities(freqs: Freqs) -> NDArray[np.float32]:
     return (freqs - 1).astype(np.float32)
 
 
-class RangeEncoder:
-    """Collects symbols; `finish` returns the payload."""
+class ConstrictionEncoder:
+    """See `Encoder`."""
 
     def __init__(self) -> None:
         import constriction
@@ -58,17 +46,15 @@ class RangeEncoder:
         return symbols
 
     def size_bytes(self) -> int:
-        """Bytes so far, never more than what `finish` will return plus two words."""
         return int(self._coder.num_words()) * 4
 
     def finish(self) -> bytes:
-        """The payload: big-endian words, trailing zero bytes dropped."""
         words: NDArray[np.uint32] = self._coder.get_compressed()
         return words.astype(">u4").tobytes().rstrip(b"\0")
 
 
-class RangeDecoder:
-    """Reads the symbols of a payload. Past its end it reads zeros: lengths are the caller's."""
+class ConstrictionDecoder:
+    """See `SymbolCoder`; past the payload's end it reads zeros."""
 
     def __init__(self, payload: bytes) -> None:
         import constriction

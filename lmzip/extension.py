@@ -9,7 +9,7 @@ __all__ = ["extension", "load_error"]
 
 def _load() -> tuple[Any, str]:
     try:
-        from .. import _native
+        from . import _native
     except ImportError as error:  # pragma: no cover - depends on how the package was built
         return None, str(error)
     return _native, ""

@@ -1,0 +1,58 @@
+"""What a range coder does, and the fastest one there is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..extension import extension
+
+__all__ = ["Encoder", "Freqs", "SymbolCoder", "Symbols", "new_decoder", "new_encoder"]
+
+Symbols = NDArray[np.int64]
+Freqs = NDArray[np.int32]
+
+
+class SymbolCoder(Protocol):
+    """One direction of coding. Encoder and decoder have the same face, so one loop serves both."""
+
+    def code(self, freqs: Freqs, symbols: Symbols | None) -> Symbols:
+        """Code n symbols in order under freqs [n, K]; return them.
+
+        An encoder is given the symbols, a decoder None. Raises CorruptError when decoding what no
+        encoder wrote; lengths are the caller's, a payload has no end.
+        """
+
+
+class Encoder(SymbolCoder, Protocol):
+    """A coder that collects symbols."""
+
+    def size_bytes(self) -> int:
+        """Bytes so far, never more than what `finish` will return plus two words."""
+
+    def finish(self) -> bytes:
+        """The payload: big-endian words, trailing zero bytes dropped."""
+
+
+def new_encoder() -> Encoder:
+    """An encoder with nothing in it."""
+    if extension is not None:
+        from .native import NativeEncoder
+
+        return NativeEncoder()
+    from .constriction import ConstrictionEncoder
+
+    return ConstrictionEncoder()
+
+
+def new_decoder(payload: bytes) -> SymbolCoder:
+    """A decoder of that payload."""
+    if extension is not None:
+        from .native import NativeDecoder
+
+        return NativeDecoder(payload)
+    from .constriction import ConstrictionDecoder
+
+    return ConstrictionDecoder(payload)

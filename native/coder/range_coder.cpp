@@ -1,0 +1,92 @@
+#include "range_coder.h"
+
+#include <numeric>
+#include <utility>
+
+namespace lmzip {
+
+namespace {
+
+constexpr unsigned kPrecision = 24, kWord = 32;
+constexpr std::uint64_t kSmallestRange = std::uint64_t{1} << kWord;
+
+// A carry runs through all words that are full.
+void carry(std::vector<std::uint32_t>& words) {
+    for (std::size_t i = words.size(); i-- > 0;)
+        if (++words[i] != 0) return;
+}
+
+}  // namespace
+
+void RangeEncoder::encode(const std::int32_t* freqs, const std::int64_t* symbols, std::size_t rows,
+                          std::size_t n) {
+    for (std::size_t row = 0; row < rows; ++row, freqs += n) {
+        const auto symbol = static_cast<std::size_t>(symbols[row]);
+        const std::uint64_t scale = range_ >> kPrecision;
+        const std::uint64_t low = low_ + scale * std::accumulate(freqs, freqs + symbol, std::uint64_t{0});
+        if (low < low_) carry(words_);
+        low_ = low;
+        range_ = scale * static_cast<std::uint64_t>(freqs[symbol]);
+        if (range_ < kSmallestRange) {
+            words_.push_back(static_cast<std::uint32_t>(low_ >> kWord));
+            low_ <<= kWord;
+            range_ <<= kWord;
+        }
+    }
+}
+
+std::size_t RangeEncoder::words() const {
+    if (empty()) return 0;
+    // One word names a point in the range, or two if the range ends within the first.
+    const std::uint64_t point = low_ + (kSmallestRange - 1), end = low_ + range_;
+    return words_.size() + (end >> kWord == point >> kWord ? 2 : 1);
+}
+
+std::vector<std::uint8_t> RangeEncoder::finish() const {
+    std::vector<std::uint8_t> bytes;
+    if (empty()) return bytes;
+    std::vector<std::uint32_t> words = words_;
+    const std::uint64_t point = low_ + (kSmallestRange - 1);
+    if (point < low_) carry(words);
+    words.push_back(static_cast<std::uint32_t>(point >> kWord));
+    for (const std::uint32_t word : words)
+        for (unsigned shift = kWord; shift > 0; shift -= 8)
+            bytes.push_back(static_cast<std::uint8_t>(word >> (shift - 8)));
+    while (!bytes.empty() && bytes.back() == 0) bytes.pop_back();
+    return bytes;
+}
+
+RangeDecoder::RangeDecoder(std::vector<std::uint8_t> payload) : payload_(std::move(payload)) {
+    const std::uint64_t first = next_word();
+    offset_ = first << kWord | next_word();
+}
+
+std::uint32_t RangeDecoder::next_word() {
+    std::uint32_t word = 0;
+    for (unsigned i = 0; i < 4; ++i, ++position_)
+        word = word << 8 | (position_ < payload_.size() ? payload_[position_] : 0u);
+    return word;
+}
+
+bool RangeDecoder::decode(const std::int32_t* freqs, std::int64_t* symbols, std::size_t rows,
+                          std::size_t n) {
+    for (std::size_t row = 0; row < rows; ++row, freqs += n) {
+        const std::uint64_t scale = range_ >> kPrecision, quantile = offset_ / scale;
+        std::uint64_t before = 0;
+        std::size_t symbol = 0;
+        while (before + static_cast<std::uint64_t>(freqs[symbol]) <= quantile) {
+            before += static_cast<std::uint64_t>(freqs[symbol]);
+            if (++symbol == n) return false;
+        }
+        symbols[row] = static_cast<std::int64_t>(symbol);
+        offset_ -= scale * before;
+        range_ = scale * static_cast<std::uint64_t>(freqs[symbol]);
+        if (range_ < kSmallestRange) {
+            offset_ = offset_ << kWord | next_word();
+            range_ <<= kWord;
+        }
+    }
+    return true;
+}
+
+}  // namespace lmzip
