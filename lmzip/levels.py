@@ -46,7 +46,7 @@ def _level(
 LEVELS = (
     _level(1, _SMALL, window=128, stream=1024, at_once=64, block_mib=4),
     _level(2, _SMALL, window=256, stream=2048, at_once=32, block_mib=8),
-    _level(3, _SMALL, window=512, stream=4096, at_once=16, block_mib=16, mixing_bits=19),
+    _level(3, _SMALL, window=512, stream=2048, at_once=32, block_mib=16, mixing_bits=19),
     _level(4, _LARGE, window=512, stream=1024, at_once=64, block_mib=2),
     _level(5, _LARGE, window=1024, stream=2048, at_once=32, block_mib=4),
     _level(6, _LARGE, window=1024, stream=4096, at_once=16, block_mib=4),
