@@ -14,12 +14,12 @@ from . import levels
 from .codec import (
     DEFAULT_MEMORY_LIMIT,
     ArchiveIndex,
+    BlockReader,
     CodingParameters,
     ModelSource,
     compress_stream,
     decompress_stream,
 )
-from .codec.decompressor import BlockDecoder
 from .errors import UsageError
 from .files import atomic_output
 
@@ -115,10 +115,9 @@ class _Decompressed(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, models: ModelSource, memory_limit: int) -> None:
         self._index = ArchiveIndex(file)
-        self._models, self._memory_limit = models, memory_limit
+        self._blocks = BlockReader(self._index, models, memory_limit)
         self._position = 0
         self._block = (0, b"")
-        self._decoders: dict[int, BlockDecoder] = {}
 
     def readable(self) -> bool:
         return True
@@ -145,13 +144,7 @@ class _Decompressed(io.RawIOBase):
             return 0
         start, data = self._block
         if not start <= self._position < start + len(data):
-            frame, block, start = self._index.read_block(self._position)
-            decoder = self._decoders.get(frame.start)
-            if decoder is None:
-                decoder = BlockDecoder(frame.header, self._models, memory_limit=self._memory_limit)
-                self._decoders[frame.start] = decoder
-            (data,) = decoder.decode([block])
-            self._block = (start, data)
+            start, data = self._block = self._blocks.read(self._position)
         first = self._position - start
         part = data[first : first + len(buffer)]
         buffer[: len(part)] = part

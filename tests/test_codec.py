@@ -19,6 +19,7 @@ from lmzip.codec import ArchiveIndex, CodingParameters, OneModel, compress_strea
 from lmzip.codec.classical import best_classical, looks_incompressible
 from lmzip.codec.lm import code_jobs, decode_job, encode_job
 from lmzip.codec.streams import join_streams, round_lengths, split_streams, stream_lengths
+from lmzip.errors import UsageError
 from lmzip.format import BlockKind
 from lmzip.models.source import load_model
 
@@ -419,6 +420,47 @@ def mixed_kind(tiny_models):
     assert lmzip.decompress(blob, model=tiny_models) == TEXT
     (kind,) = {k for k, n in ArchiveIndex(io.BytesIO(blob)).kinds().items() if n}
     return kind
+
+
+SOLID = dataclasses.replace(SMALL, streams_at_once=3, block_bytes=150, solid=True)
+
+
+def test_solid_archives(tiny_models):
+    """What earlier blocks said helps, unless one of another kind came between."""
+    data = TEXT * 2
+    apart = lmzip.compress(
+        data, model=tiny_models, parameters=dataclasses.replace(SOLID, solid=False)
+    )
+    solid = lmzip.compress(data, model=tiny_models, parameters=SOLID)
+    assert len(solid) < 0.8 * len(apart)
+    noise = np.random.default_rng(5).integers(0, 256, 300, np.uint8).tobytes()
+    broken = data[:600] + noise + data[600:]
+    interrupted = lmzip.compress(broken, model=tiny_models, parameters=SOLID)
+    kinds = ArchiveIndex(io.BytesIO(interrupted)).kinds()
+    assert kinds[BlockKind.MIXED] and kinds[BlockKind.STORED]
+    for blob, expected in ((solid, data), (interrupted, broken)):
+        assert lmzip.decompress(blob, model=tiny_models) == expected
+        for in_flight in (1, 5):
+            out = io.BytesIO()
+            decompress_stream(io.BytesIO(blob), out.write, tiny_models, blocks_in_flight=in_flight)
+            assert out.getvalue() == expected
+        with lmzip.open(io.BytesIO(blob), model=tiny_models) as file:
+            for position in (len(expected) - 5, 3, 700, 640, 500, 1100):
+                file.seek(position)
+                assert file.read(4) == expected[position : position + 4]
+    out = io.BytesIO()
+    size = len(data)
+    compress_stream(
+        io.BytesIO(data), out.write, tiny_models, SOLID, size_bytes=size, blocks_in_flight=4
+    )
+    assert out.getvalue() == solid
+
+
+def test_solid_needs_mixing_and_rounds():
+    with pytest.raises(UsageError, match="solid"):
+        dataclasses.replace(SOLID, mixing_bits=0)
+    with pytest.raises(UsageError, match="solid"):
+        dataclasses.replace(SOLID, streams_at_once=0)
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])

@@ -102,6 +102,8 @@ class _Session:
         if given["no_mix"]:
             overrides["mixing_bits"] = 0
         base = CodingParameters() if named else chosen.parameters
+        if given["solid"]:
+            overrides |= {"solid": True, "streams_at_once": base.streams_at_once or 32}
         self.parameters = dataclasses.replace(base, **overrides)
         self._model_bar = ModelBar(show=not options.quiet)
         self.models = StoreModels(

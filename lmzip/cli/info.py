@@ -42,6 +42,7 @@ def _describe(path: str) -> dict[str, Any]:
                         "streams_at_once": model.streams_at_once,
                         "mixing": model.mixing,
                         "mixing_bits": model.mixing_bits,
+                        "solid": model.solid,
                     },
                 }
             )
@@ -133,5 +134,6 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
                 if model["mixing"]:
                     nodes = 1 << model["mixing_bits"]
                     mixing = f"version {model['mixing']}, tables of at most {nodes} nodes"
+                    mixing += ", across blocks (solid)" if model["solid"] else ""
                 print(f"  mixing       {mixing}")
     sys.exit(failed)

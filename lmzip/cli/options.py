@@ -49,6 +49,8 @@ def coding_options(function: F) -> F:
                          help="Bytes of text coded independently, 16M at most."),
             click.option("--no-mix", is_flag=True,
                          help="Do not learn from the file while coding it."),
+            click.option("--solid", is_flag=True,
+                         help="Learn across blocks: smaller, but no random access."),
         ],
         function,
     )  # fmt: skip

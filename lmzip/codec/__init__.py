@@ -4,11 +4,12 @@ from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_strea
 from .decompressor import decompress_stream
 from .model import CodecModel, ModelSource, OneModel
 from .parameters import CodingParameters
-from .random_access import ArchiveIndex, Frame
+from .random_access import ArchiveIndex, BlockReader, Frame
 
 __all__ = [
     "DEFAULT_MEMORY_LIMIT",
     "ArchiveIndex",
+    "BlockReader",
     "CodecModel",
     "CodingParameters",
     "CompressionSummary",

@@ -13,8 +13,8 @@ from .classical import best_classical, looks_incompressible
 from .lm import LmJob, Tokens, code_jobs, encode_job
 from .model import (
     CodecModel,
+    Mixers,
     ModelSource,
-    block_mixer,
     cache_bytes,
     model_reference,
     require_memory,
@@ -91,6 +91,7 @@ class _BlockEncoder:
         self._models, self.parameters = models, parameters
         self._memory_limit, self._slice_rows, self._progress = memory_limit, slice_rows, progress
         self._model: CodecModel | None = None
+        self._mixers = Mixers()
 
     @property
     def model(self) -> CodecModel:
@@ -104,10 +105,21 @@ class _BlockEncoder:
         return model_reference(self.model, self.parameters)
 
     def encode(self, contents: list[bytes], *, single: bool) -> list[Block]:
-        """Blocks for these contents, made in lockstep.
+        """Blocks for these contents, made in lockstep unless the archive is solid.
 
         A `single` block of an archive also pays for the model's place in the header.
         """
+        if not self.parameters.solid:
+            return self._encode(contents, single)[0]
+        blocks = []
+        for data in contents:
+            (block,), jobs = self._encode([data], single)
+            self._mixers.keep(jobs[0].mixer if block.kind == BlockKind.MIXED else None)
+            blocks.append(block)
+        return blocks
+
+    def _encode(self, contents: list[bytes], single: bool) -> tuple[list[Block], dict[int, LmJob]]:
+        """Blocks, and the jobs of those that went through the model."""
         classical = [best_classical(data) for data in contents]
         tokens = {
             i: self.model.tokenizer.tokenize(data)
@@ -115,7 +127,7 @@ class _BlockEncoder:
             if not looks_incompressible(data, classical[i])
         }
         if not tokens:
-            return classical
+            return classical, {}
         config = self.model.engine.config
         needed = sum(cache_bytes(config, self.reference, len(ids)) for ids in tokens.values())
         require_memory(needed, self._memory_limit)
@@ -138,7 +150,7 @@ class _BlockEncoder:
             packed_bytes = len(block.pack()) + extra_bytes
             if len(payload) <= len(data) and packed_bytes < len(classical[i].pack()):
                 blocks[i] = block
-        return blocks
+        return blocks, jobs
 
     def _code(
         self, tokens: dict[int, Tokens], budgets: dict[int, int], scale: float, *, mixing: bool
@@ -150,7 +162,7 @@ class _BlockEncoder:
                 self.parameters.stream_tokens,
                 self.parameters.streams_at_once,
                 budget=budgets[i],
-                mixer=block_mixer(self.model, self.reference, len(ids)) if mixing else None,
+                mixer=self._mixers.next(self.model, self.reference, len(ids)) if mixing else None,
             )
             for i, ids in tokens.items()
         }

@@ -22,7 +22,7 @@ from ..mix import MIXING_VERSION, Mixer
 from .classical import decode_classical
 from .compressor import DEFAULT_MEMORY_LIMIT
 from .lm import code_jobs, decode_job
-from .model import CodecModel, ModelSource, block_mixer, cache_bytes, require_memory
+from .model import CodecModel, Mixers, ModelSource, cache_bytes, require_memory
 
 __all__ = ["BlockDecoder", "decompress_stream"]
 
@@ -46,12 +46,22 @@ class BlockDecoder:
         self._memory_limit = memory_limit
         self._progress = progress or (lambda done: None)
         self._model: CodecModel | None = None
+        self._mixers = Mixers()
         self.group_bytes = min(_GROUP_BYTES, memory_limit)
 
     @property
     def short(self) -> bool:
         """Whether the archive is a short one."""
         return self._header.short
+
+    @property
+    def solid(self) -> bool:
+        """Whether blocks decode one behind the other only, from the first one on."""
+        return self._header.model is not None and self._header.model.solid
+
+    def restart(self) -> None:
+        """The next block is the first one."""
+        self._mixers.keep(None)
 
     @property
     def reference(self) -> ModelReference:
@@ -102,10 +112,16 @@ class BlockDecoder:
             return None
         if not self.reference.mixing:
             raise CorruptError("a block uses mixing but the header says nothing of it")
-        return block_mixer(self.model, self.reference, block.tokens)
+        return self._mixers.next(self.model, self.reference, block.tokens)
 
     def decode(self, blocks: list[Block]) -> list[bytes]:
-        """The contents of these blocks, decoded in lockstep. Raises CorruptError and others."""
+        """The contents of these blocks, decoded in lockstep. Raises CorruptError and others.
+
+        Of a solid archive, one block at a time, in order.
+        """
+        assert len(blocks) == 1 or not self.solid
+        if self.solid and blocks[0].kind != BlockKind.MIXED:
+            self._mixers.keep(None)
         lm = [block for block in blocks if block.kind.modelled]
         require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
         contents: dict[int, bytes] = {}
@@ -132,6 +148,8 @@ class BlockDecoder:
             vocabulary = self.model.tokenizer.vocabulary
             for block, job in zip(lm, jobs, strict=True):
                 contents[id(block)] = vocabulary.detokenize(job.decoded())
+            if self.solid:
+                self._mixers.keep(jobs[0].mixer)
         result = []
         for block in blocks:
             data = contents[id(block)] if block.kind.modelled else decode_classical(block)
@@ -159,7 +177,9 @@ def _groups(
             yield item
             return
         index.append((item.content_bytes, size))
-        if blocks_in_flight is None:
+        if decoder.solid:
+            full = True
+        elif blocks_in_flight is None:
             streams = sum(decoder.streams(b) for b in (*group, item))
             memory = sum(decoder.cache_bytes(b) for b in (*group, item))
             full = (

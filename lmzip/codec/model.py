@@ -15,9 +15,9 @@ from .streams import round_lengths, stream_lengths
 
 __all__ = [
     "CodecModel",
+    "Mixers",
     "ModelSource",
     "OneModel",
-    "block_mixer",
     "cache_bytes",
     "model_reference",
     "require_memory",
@@ -75,13 +75,34 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
         streams_at_once=parameters.streams_at_once,
         mixing=MIXING_VERSION if parameters.mixing_bits else 0,
         mixing_bits=parameters.mixing_bits,
+        solid=parameters.solid,
     )
 
 
-def block_mixer(model: CodecModel, reference: ModelReference, tokens: int) -> Mixer:
-    """What mixes the predictions of a block of so many tokens."""
-    bits = table_bits(tokens, reference.mixing_bits)
-    return new_mixer(model.tokenizer.vocabulary.words, reference.streams(tokens), bits)
+class Mixers:
+    """Where the blocks of an archive get their mixers from, in their order."""
+
+    def __init__(self) -> None:
+        self._last: Mixer | None = None
+
+    def next(self, model: CodecModel, reference: ModelReference, tokens: int) -> Mixer:
+        """What mixes the predictions of the next block, of so many tokens.
+
+        In a solid archive it is that of the block before, if `keep` was told that it had one.
+        """
+        if self._last is not None:
+            mixer, self._last = self._last, None
+            mixer.restart()
+            return mixer
+        words = model.tokenizer.vocabulary.words
+        if reference.solid:
+            return new_mixer(words, reference.streams_at_once, reference.mixing_bits)
+        bits = table_bits(tokens, reference.mixing_bits)
+        return new_mixer(words, reference.streams(tokens), bits)
+
+    def keep(self, mixer: Mixer | None) -> None:
+        """The last block of a solid archive has used this mixer, or none."""
+        self._last = mixer
 
 
 def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:
@@ -91,7 +112,8 @@ def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> 
     ring = reference.window + reference.sinks + max(1, _CHUNK // len(lengths))
     positions = -(-min(int(lengths[0]), ring) // 64) * 64
     weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8
-    mixing = mixer_bytes(table_bits(tokens, reference.mixing_bits)) if reference.mixing else 0
+    bits = reference.mixing_bits if reference.solid else table_bits(tokens, reference.mixing_bits)
+    mixing = mixer_bytes(bits) if reference.mixing else 0
     return config.cache_bytes(len(lengths), positions) + weights + mixing
 
 

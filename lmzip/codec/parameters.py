@@ -36,8 +36,11 @@ class CodingParameters:
     sinks: int = 4
     block_bytes: int = 1 << 18
     mixing_bits: int = 18
-    """Logarithm of the greatest number of nodes in a table of adaptive mixing (448 bytes a node in
-    all seven); 0: no mixing."""
+    """Logarithm of the greatest number of nodes in a table of adaptive mixing (704 bytes a node in
+    all eleven); 0: no mixing."""
+    solid: bool = False
+    """Mix what all blocks have said, not only the same one: smaller, but there is no random access
+    and blocks decode one behind the other. Needs `streams_at_once` and mixing."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -59,6 +62,8 @@ class CodingParameters:
             raise UsageError(
                 f"mixing bits must be between {low} and {high}, not {self.mixing_bits}"
             )
+        if self.solid and not (self.mixing_bits and self.streams_at_once):
+            raise UsageError("a solid archive needs mixing, and a number of streams at once")
 
     def window_for(self, context: int) -> int:
         """The window for a model trained on `context` tokens. Raises UsageError if longer."""

@@ -10,8 +10,10 @@ from typing import BinaryIO
 from ..errors import CorruptError, FormatError, TruncatedError
 from ..format import Block, BlockKind, Header, Trailer, read_block_or_trailer, read_header
 from ..format.archive import END_MAGIC, SHORT_END_MAGIC
+from .decompressor import BlockDecoder
+from .model import ModelSource
 
-__all__ = ["ArchiveIndex", "Frame"]
+__all__ = ["ArchiveIndex", "BlockReader", "Frame"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +109,11 @@ class ArchiveIndex:
             raise CorruptError("the index does not match the blocks")
         return frame, block, self._starts[at]
 
+    def content_start(self, frame: Frame) -> int:
+        """The content position of a frame's first byte."""
+        before = self.frames[: self.frames.index(frame)]
+        return sum(f.trailer.content_bytes for f in before)
+
     def kinds(self) -> dict[BlockKind, int]:
         """How many blocks there are of each kind (reads one byte a block)."""
         counts = dict.fromkeys(BlockKind, 0)
@@ -117,3 +124,33 @@ class ArchiveIndex:
                 raise CorruptError("a block is of unknown kind or missing")
             counts[BlockKind(kind[0])] += 1
         return counts
+
+
+class BlockReader:
+    """Decodes the block at any position; of a solid archive, those before it too."""
+
+    def __init__(self, index: ArchiveIndex, models: ModelSource, memory_limit: int) -> None:
+        self._index, self._models, self._memory_limit = index, models, memory_limit
+        self._decoders: dict[int, BlockDecoder] = {}
+        self._next: dict[int, int] = {}
+        """By frame, the content position behind the last block that was decoded."""
+
+    def read(self, position: int) -> tuple[int, bytes]:
+        """Where the block that holds content byte `position` begins, and its contents."""
+        frame, block, start = self._index.read_block(position)
+        decoder = self._decoders.get(frame.start)
+        if decoder is None:
+            decoder = BlockDecoder(frame.header, self._models, memory_limit=self._memory_limit)
+            self._decoders[frame.start] = decoder
+        if decoder.solid:
+            first = self._index.content_start(frame)
+            reached = self._next.get(frame.start, first)
+            if reached > start:
+                decoder.restart()
+                reached = first
+            while reached < start:
+                _, before, _ = self._index.read_block(reached)
+                reached += len(decoder.decode([before])[0])
+        (data,) = decoder.decode([block])
+        self._next[frame.start] = start + len(data)
+        return start, data

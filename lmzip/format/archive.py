@@ -49,6 +49,8 @@ MAX_BLOCKS = 1 << 40
 _MAX_BLOCK_TOTAL = MAX_BLOCK_BYTES + 64
 
 _FLAG_MODEL, _FLAG_SIZE, _FLAG_SHORT = 1, 2, 4
+_SOLID = 0x80
+"""In the byte of the mixing bits."""
 
 
 class BlockKind(enum.IntEnum):
@@ -92,6 +94,8 @@ class ModelReference:
     """Version of adaptive mixing, 0 for none."""
     mixing_bits: int = 0
     """Logarithm of the greatest number of nodes in its tables."""
+    solid: bool = False
+    """What one block has said is mixed into the next: blocks decode one behind the other."""
 
     IDENTITY_BYTES = 8
 
@@ -99,7 +103,7 @@ class ModelReference:
         name = self.name.encode()[:255]
         mixing = pack_varint(self.mixing)
         if self.mixing:
-            mixing += bytes([self.mixing_bits])
+            mixing += bytes([self.mixing_bits | (_SOLID if self.solid else 0)])
         return b"".join(
             (
                 pack_varint(self.numerics),
@@ -131,7 +135,11 @@ class ModelReference:
         at_once = reader.varint(MAX_STREAMS, "number of streams") if version > 1 else 0
         mixing = reader.varint(1 << 30, "mixing version") if version > 1 else 0
         bits = reader.integer(1) if mixing else 0
-        return cls(identity, name, numerics, window, sinks, stream_tokens, at_once, mixing, bits)
+        solid = bits & _SOLID > 0
+        bits &= ~_SOLID
+        return cls(
+            identity, name, numerics, window, sinks, stream_tokens, at_once, mixing, bits, solid
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,6 +300,8 @@ def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
         and not MIN_MIXING_BITS <= model.mixing_bits <= MAX_MIXING_BITS
     ):
         raise CorruptError("the header's mixing tables have an impossible size")
+    if model is not None and model.solid and not model.streams_at_once:
+        raise CorruptError("the header of a solid archive has no number of streams")
     return Header(model, size, short), bytes(reader.taken)
 
 

@@ -44,7 +44,7 @@ class Vocabulary:
 
     @functools.cached_property
     def words(self) -> NDArray[np.bool_]:
-        """Which tokens [V] are words: three bytes of letters or more, all above ASCII being some."""
+        """Which tokens [V] are words: three bytes of letters or more, above ASCII included."""
         data = self._data
         letters = (data >= 128) | ((data | 32) - np.uint8(ord("a")) < 26)
         before = np.concatenate([[0], np.cumsum(letters)])
