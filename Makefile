@@ -1,7 +1,7 @@
 # make demo   set up, then compress and decompress a real text
 # make test   set up, then run the tests
 # make lint   ruff and mypy          make bench   sizes and speeds
-# make sanitize   the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make sanitize   the native code's own tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,6 +38,7 @@ sanitize:
 	    "-DLMZIP_TEST_FLAGS=-O1;-g;-fsanitize=address,undefined;-fno-sanitize-recover=all"
 	cmake --build build/sanitize --parallel 2
 	build/sanitize/kernels_test
+	build/sanitize/coding_test
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
