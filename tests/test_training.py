@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from lmzip.engine import Pack  # noqa: E402
 from lmzip.models.source import load_model  # noqa: E402
 from training import config as configs  # noqa: E402
-from training import data, evaluate, export, text, train  # noqa: E402
+from training import data, evaluate, export, ladder, text, train  # noqa: E402
 from training.config import Config, DataConfig, Group, Schedule, Shape  # noqa: E402
 from training.decontaminate import WINDOW, Forbidden, hashes  # noqa: E402
 from training.model import Model, head_loss  # noqa: E402
@@ -250,6 +250,21 @@ def test_the_export_runs_in_the_exact_engine(
     exact = float(-np.log2(chances).sum())
     assert exact == pytest.approx(evaluate.total_bits(trained.model, tokens, 128), rel=0.03)
     assert load_model(pack, threads=1)
+
+
+def test_the_ladder_measures_float_and_exact(
+    trained: train.Run, work: Path, config: Config, tmp_path: Path
+) -> None:
+    pytest.importorskip("lmzip._native")
+    pytest.importorskip("matplotlib")
+    export.export(config, work)
+    rung = ladder.climb(config, work, window=128, limit=500)
+    assert rung.tokens == config.schedule.total_tokens
+    assert 0 < rung.float_bits < 8
+    assert abs(rung.loss) < 0.02  # 16-bit floats against 8-bit integers, on a tiny model
+    assert f"{rung.exact_bits:.4f}" in ladder.table([rung])
+    ladder.plot([rung, rung], tmp_path / "ladder.svg")
+    assert "<svg" in (tmp_path / "ladder.svg").read_text("utf-8")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "training" / "configs").glob("lmzip-*.toml")))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +21,8 @@ from lmzip.text.vocabulary import Vocabulary
 from . import config as configs
 from . import model as models
 from .model import Model, token_loss
+
+M = TypeVar("M")
 
 
 @torch.no_grad()
@@ -43,10 +47,16 @@ def _token_table(tokenizer: Path) -> TokenTable:
     return token_table(text, Backend.from_str(text).get_vocab_size(), 0)
 
 
-def held_out_bits(model: Model, work: Path, window: int, limit: int = 0) -> dict[str, float]:
+def held_out_bits(
+    model: M,
+    work: Path,
+    window: int,
+    limit: int = 0,
+    measure: Callable[[M, NDArray[np.int64], int], float] = total_bits,
+) -> dict[str, float]:
     """Bits per byte of every group of the held-out texts; "all" weighs the groups alike.
 
-    With a `limit`, of that many tokens of every file.
+    With a `limit`, of that many tokens of every file. `measure` is what gives a text's bits.
     """
     lengths = np.array([len(text) for text in _token_table(work / "tokenizer.json").token_bytes])
     bits: dict[str, float] = {}
@@ -55,7 +65,7 @@ def held_out_bits(model: Model, work: Path, window: int, limit: int = 0) -> dict
         for name in texts.files:
             group = name.split("/")[0]
             tokens = texts[name][: limit or None].astype(np.int64)
-            bits[group] = bits.get(group, 0.0) + total_bits(model, tokens, window)
+            bits[group] = bits.get(group, 0.0) + measure(model, tokens, window)
             size[group] = size.get(group, 0) + int(lengths[tokens].sum())
     result = {group: bits[group] / size[group] for group in bits}
     return {"all": sum(result.values()) / len(result), **result}
