@@ -223,6 +223,7 @@ void bind_coder(nb::module_& m) {
                  self.encode(freqs.data(), symbols.data(), rows, n);
              })
         .def_prop_ro("words", &RangeEncoder::words)
+        .def_prop_ro("ideal_bits", &RangeEncoder::ideal_bits)
         .def("finish", [](const RangeEncoder& self) {
             const auto bytes = self.finish();
             return nb::bytes(bytes.data(), bytes.size());

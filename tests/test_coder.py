@@ -117,6 +117,9 @@ def test_both_coders_count_alike():
         for encoder in encoders:
             encoder.code(freqs[i : i + 1], symbols[i : i + 1])
         assert len({encoder.size_bytes() for encoder in encoders}) == 1
+    ideal = 24 * len(symbols) - np.log2(freqs[np.arange(len(symbols)), symbols]).sum()
+    for encoder in encoders:
+        assert encoder.ideal_bits == pytest.approx(ideal)
 
 
 PINNED = (

@@ -85,8 +85,8 @@ def table(rungs: Sequence[Rung]) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {r.name} | {r.parameters / 1e6:.2f} M | {r.tokens / 1e6:.1f} M tokens | {r.float_bits:.4f} | "
-        f"{r.exact_bits:.4f} | {100 * r.loss:+.2f} % |"
+        f"| {r.name} | {r.parameters / 1e6:.2f} M | {r.tokens / 1e6:.1f} M tokens "
+        f"| {r.float_bits:.4f} | {r.exact_bits:.4f} | {100 * r.loss:+.2f} % |"
         for r in rungs
     ]
     return "\n".join(lines)

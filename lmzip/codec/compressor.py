@@ -38,6 +38,11 @@ class CompressionSummary:
     archive_bytes: int = 0
     tokens: int = 0
     """Tokens in the language-model blocks."""
+    payload_bytes: int = 0
+    """Of all blocks: the archive without what the container takes."""
+    ideal_bits: float = 0.0
+    """The information of the tokens under the model's predictions (those of classical blocks: their
+    payloads)."""
     blocks: dict[BlockKind, int] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(BlockKind, 0)
     )
@@ -104,19 +109,28 @@ class _BlockEncoder:
         """What the header says of the model; raises UsageError if the window does not suit it."""
         return model_reference(self.model, self.parameters)
 
-    def encode(self, contents: list[bytes], *, single: bool) -> list[Block]:
+    def encode(self, contents: list[bytes], *, single: bool) -> list[tuple[Block, float]]:
         """Blocks for these contents, made in lockstep unless the archive is solid.
+
+        Beside each block stands the information in it, in bits.
 
         A `single` block of an archive also pays for the model's place in the header.
         """
         if not self.parameters.solid:
-            return self._encode(contents, single)[0]
-        blocks = []
+            return self._coded(*self._encode(contents, single))
+        coded = []
         for data in contents:
             (block,), jobs = self._encode([data], single)
             self._mixers.keep(jobs[0].mixer if block.kind == BlockKind.MIXED else None)
-            blocks.append(block)
-        return blocks
+            coded += self._coded([block], jobs)
+        return coded
+
+    @staticmethod
+    def _coded(blocks: list[Block], jobs: dict[int, LmJob]) -> list[tuple[Block, float]]:
+        return [
+            (block, jobs[i].encoder.ideal_bits if block.kind.modelled else 8.0 * len(block.payload))
+            for i, block in enumerate(blocks)
+        ]
 
     def _encode(self, contents: list[bytes], single: bool) -> tuple[list[Block], dict[int, LmJob]]:
         """Blocks, and the jobs of those that went through the model."""
@@ -217,7 +231,8 @@ def compress_stream(
 
     def flush(contents: list[bytes], single: bool) -> None:
         nonlocal header_bytes, header, short, estimate
-        blocks = encoder.encode(contents, single=single)
+        coded = encoder.encode(contents, single=single)
+        blocks = [block for block, _ideal_bits in coded]
         if not header_bytes:
             # An archive of one block names a model only if it needs one.
             named = not single or any(block.kind.modelled for block in blocks)
@@ -225,11 +240,13 @@ def compress_stream(
             short = single and len(contents[0]) <= MAX_SHORT_BYTES
             header = Header(reference, None if short else size_bytes, short).pack()
             header_bytes = emit(header)
-        for data, block in zip(contents, blocks, strict=True):
+        for data, (block, ideal_bits) in zip(contents, coded, strict=True):
             digest.update(data)
             index.append((len(data), emit(block.pack(header if short else b""))))
             summary.content_bytes += len(data)
             summary.tokens += block.tokens
+            summary.payload_bytes += len(block.payload)
+            summary.ideal_bits += ideal_bits
             summary.blocks[block.kind] += 1
         estimate = 0
         if progress is not None:

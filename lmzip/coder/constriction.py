@@ -17,6 +17,8 @@ from .interface import Freqs, Symbols
 
 __all__ = ["ConstrictionDecoder", "ConstrictionEncoder"]
 
+_PRECISION = 24
+
 
 def _categorical() -> Any:
     import constriction
@@ -37,12 +39,15 @@ class ConstrictionEncoder:
         import constriction
 
         self._coder = constriction.stream.queue.RangeEncoder()
+        self.ideal_bits = 0.0
         self._model = _categorical()
 
     def code(self, freqs: Freqs, symbols: Symbols | None) -> Symbols:
         assert symbols is not None and symbols.shape == freqs.shape[:1]
         if freqs.shape[1] > 1 and len(symbols):
             self._coder.encode(symbols.astype(np.int32), self._model, _as_probabilities(freqs))
+            chosen = freqs[np.arange(len(symbols)), symbols]
+            self.ideal_bits += float((_PRECISION - np.log2(chosen)).sum())
         return symbols
 
     def size_bytes(self) -> int:

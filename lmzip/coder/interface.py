@@ -29,6 +29,10 @@ class SymbolCoder(Protocol):
 class Encoder(SymbolCoder, Protocol):
     """A coder that collects symbols."""
 
+    @property
+    def ideal_bits(self) -> float:
+        """The information of the symbols so far: what no code could go below on average."""
+
     def size_bytes(self) -> int:
         """Bytes so far, never more than what `finish` will return plus two words."""
 

@@ -25,6 +25,10 @@ class NativeEncoder:
             self._coder.encode(freqs, symbols)
         return symbols
 
+    @property
+    def ideal_bits(self) -> float:
+        return float(self._coder.ideal_bits)
+
     def size_bytes(self) -> int:
         return int(self._coder.words) * 4
 

@@ -1,5 +1,6 @@
 #include "range_coder.h"
 
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -26,6 +27,7 @@ void RangeEncoder::encode(const std::int32_t* freqs, const std::int64_t* symbols
         const std::uint64_t low = low_ + scale * std::accumulate(freqs, freqs + symbol, std::uint64_t{0});
         if (low < low_) carry(words_);
         low_ = low;
+        ideal_bits_ += kPrecision - std::log2(freqs[symbol]);
         range_ = scale * static_cast<std::uint64_t>(freqs[symbol]);
         if (range_ < kSmallestRange) {
             words_.push_back(static_cast<std::uint32_t>(low_ >> kWord));

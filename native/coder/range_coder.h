@@ -16,11 +16,14 @@ class RangeEncoder {
     // Words of the payload if it ended here, trailing zeros counted.
     std::size_t words() const;
     std::vector<std::uint8_t> finish() const;
+    // The information of the symbols so far, in bits.
+    double ideal_bits() const { return ideal_bits_; }
 
   private:
     bool empty() const { return words_.empty() && range_ == ~std::uint64_t{0}; }
 
     std::vector<std::uint32_t> words_;
+    double ideal_bits_ = 0;
     std::uint64_t low_ = 0, range_ = ~std::uint64_t{0};
 };
 
