@@ -25,8 +25,10 @@ ALLOWED = {
     "codec": {"engine", "coder", "mix", "text", "format", "errors"},
     "models": {"codec", "engine", "text", "format", "errors", "extension"},
     "levels": {"codec", "errors"},
+    "measure": {"codec", "errors"},
+    "report": {"measure"},
     "api": {"codec", "levels", "models", "errors", "files"},
-    "cli": {"api", "codec", "levels", "models", "errors", "files", "lmzip"},
+    "cli": {"api", "codec", "levels", "measure", "models", "report", "errors", "files", "lmzip"},
     "lmzip": {"api", "codec", "errors"},
     "__main__": {"cli"},
 }

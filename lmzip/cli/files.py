@@ -35,14 +35,6 @@ class _Options:
     memory_limit: int
 
 
-_OVERRIDES = {
-    "window": "window",
-    "stream_tokens": "stream_length",
-    "block_bytes": "block_size",
-}
-"""Coding parameters, and the options that set them."""
-
-
 class _Skip(LmzipError):
     """This file cannot be done; the others can."""
 
@@ -86,36 +78,12 @@ class _Session:
     """The models are loaded once for all files."""
 
     def __init__(self, options: _Options, given: dict[str, Any]) -> None:
-        from ..api import models_home
-        from ..codec import CodingParameters
-        from ..levels import DEFAULT_LEVEL, level
-        from ..models.source import StoreModels
-        from ..models.store import ModelStore
+        from .choices import chosen_parameters, open_models
 
         self.options = options
-        chosen = level(given["level"] or DEFAULT_LEVEL)
-        # A model of one's own comes without a level's choices, unless one asks for them.
-        named = given["model"] not in (None, chosen.model) and not given["level"]
-        overrides = {
-            name: given[option] for name, option in _OVERRIDES.items() if given[option] is not None
-        }
-        if given["no_mix"]:
-            overrides["mixing_bits"] = 0
-        base = CodingParameters() if named else chosen.parameters
-        if given["solid"]:
-            overrides |= {"solid": True, "streams_at_once": base.streams_at_once or 32}
-        self.parameters = dataclasses.replace(base, **overrides)
+        name, self.parameters = chosen_parameters(given, given["model"])
         self._model_bar = ModelBar(show=not options.quiet)
-        self.models = StoreModels(
-            given["model"] or chosen.model,
-            store=ModelStore(models_home(), offline=given["offline"]),
-            engine=given["engine"],
-            device=given["device"],
-            threads=given["threads"],
-            isa=given["isa"],
-            progress=self._model_bar,
-            notice=self._notice,
-        )
+        self.models = open_models(given, name, progress=self._model_bar, notice=self._notice)
 
     def _notice(self, message: str) -> None:
         if not self.options.quiet:

@@ -15,6 +15,7 @@ import click
 from .. import __version__
 from ..errors import LmzipError, UsageError
 from .info import info
+from .measure import measure
 from .models import models
 from .options import coding_options, model_options
 
@@ -31,6 +32,7 @@ slow cores; decompression takes a little longer at -1 to -3, and two to many tim
 Subcommands (see 'lmzip COMMAND --help'):
   models    list, pull, add, remove models
   info      what is inside an archive
+  measure   bits per byte of files, by models
 
 \b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
@@ -100,6 +102,7 @@ def code(files: tuple[str, ...], **options: Any) -> None:
 
 lmzip.add_command(models)
 lmzip.add_command(info)
+lmzip.add_command(measure)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["coding_options", "model_options", "parse_size"]
+__all__ = ["coding_options", "model_options", "models_options", "parse_size"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,10 +58,21 @@ def coding_options(function: F) -> F:
 
 def model_options(function: F) -> F:
     """Which model, and how to run it."""
+    option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",
+                          help="Model to compress with (see 'lmzip models list').")  # fmt: skip
+    return option(_running_options(function))
+
+
+def models_options(function: F) -> F:
+    """Which models, and how to run them."""
+    option = click.option("-m", "--model", metavar="NAME", multiple=True,
+                          help="Model (see 'lmzip models list'); may be repeated.")  # fmt: skip
+    return option(_running_options(function))
+
+
+def _running_options(function: F) -> F:
     return _apply(
         [
-            click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",
-                         help="Model to compress with (see 'lmzip models list')."),
             click.option("-T", "--threads", type=click.IntRange(0, 1024), metavar="N",
                          envvar="LMZIP_THREADS", help="Threads; 0 or not given: all cores."),
             click.option("--engine", type=click.Choice(["auto", "native", "reference"]),

@@ -2,7 +2,7 @@
 
 from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_stream
 from .decompressor import decompress_stream
-from .model import CodecModel, ModelSource, OneModel
+from .model import CodecModel, ModelSource, OneModel, model_reference
 from .parameters import CodingParameters
 from .random_access import ArchiveIndex, BlockReader, Frame
 
@@ -18,4 +18,5 @@ __all__ = [
     "OneModel",
     "compress_stream",
     "decompress_stream",
+    "model_reference",
 ]

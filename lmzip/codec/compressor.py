@@ -38,6 +38,8 @@ class CompressionSummary:
     archive_bytes: int = 0
     tokens: int = 0
     """Tokens in the language-model blocks."""
+    modelled_bytes: int = 0
+    """Contents of those blocks."""
     payload_bytes: int = 0
     """Of all blocks: the archive without what the container takes."""
     ideal_bits: float = 0.0
@@ -245,6 +247,7 @@ def compress_stream(
             index.append((len(data), emit(block.pack(header if short else b""))))
             summary.content_bytes += len(data)
             summary.tokens += block.tokens
+            summary.modelled_bytes += len(data) if block.kind.modelled else 0
             summary.payload_bytes += len(block.payload)
             summary.ideal_bits += ideal_bits
             summary.blocks[block.kind] += 1

@@ -37,6 +37,8 @@ class CodecModel:
     name: str
     registered: bool = False
     """Every lmzip knows this identity's name, so that archives need not carry it."""
+    pack_bytes: int = 0
+    """Size of the model."""
 
 
 class ModelSource(Protocol):

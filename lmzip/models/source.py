@@ -73,7 +73,7 @@ def load_model(
         verified.result()
     require_selftest(loaded, pack)
     registered = pack.identity.hex() in {model.identity for model in known_models()}
-    return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered)
+    return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered, pack.size_bytes())
 
 
 class StoreModels:
