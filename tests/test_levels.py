@@ -84,21 +84,30 @@ def test_levels_round_trip(number):
         assert len(blob) <= len(data) + 64
 
 
-def test_the_embedded_model_is_the_one_that_is_pinned():
-    known = known_model(default_name())
-    pack = ModelStore(offline=True).open(default_name())
+EMBEDDED = ("lmzip-1m", "lmzip-3m")
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_embedded_models_are_those_that_are_pinned(name):
+    known = known_model(name)
+    pack = ModelStore(offline=True).open(name)
     assert pack.identity.hex() == known.identity
     assert pack.selftest == known.selftest
     assert pack.path.stat().st_size == known.pack_bytes <= 16 << 20
+
+
+def test_the_default_model_is_the_default_levels():
+    assert default_name() in EMBEDDED
     assert LEVELS[DEFAULT_LEVEL - 1].model == default_name()
 
 
+@pytest.mark.parametrize("name", EMBEDDED)
 @pytest.mark.parametrize("engine", ["reference", "native"])
-def test_engines_agree_on_the_embedded_model(engine):
+def test_engines_agree_on_the_embedded_models(engine, name):
     """Loading runs the self-test."""
     if engine == "native":
         pytest.importorskip("lmzip._native")
-    pack: Pack = ModelStore(offline=True).open(default_name())
+    pack: Pack = ModelStore(offline=True).open(name)
     assert load_model(pack, engine=engine, threads=1).registered
 
 
