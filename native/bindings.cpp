@@ -182,6 +182,8 @@ void bind_mixer(nb::module_& m) {
     nb::class_<Mixer>(m, "Mixer", "Adaptive mixing for the streams of one block.")
         .def("__init__",
              [](Mixer* self, Array<const std::uint8_t, 1> words, std::size_t streams, unsigned bits) {
+                 if (words.shape(0) == 0 || bits < 8 || bits > 24)
+                     throw std::invalid_argument("there must be tokens, and 8 to 24 bits");
                  new (self) Mixer(words.data(), words.shape(0), streams, bits);
              },
              "words"_a, "streams"_a, "bits"_a)
@@ -190,20 +192,25 @@ void bind_mixer(nb::module_& m) {
                  check(self, model.shape(0), mixed.shape(0),
                        model.shape(1) == self.digits() && mixed.shape(1) == self.digits());
                  self.high(model.data(), model.shape(0), mixed.data());
-             })
+             },
+             "model"_a, "mixed"_a.noconvert())
         .def("low",
              [check, below](Mixer& self, Array<const std::int64_t, 1> high, Array<const std::int32_t, 2> model,
                             Array<std::int32_t, 2> mixed) {
                  check(self, model.shape(0), mixed.shape(0),
                        high.shape(0) == model.shape(0) && model.shape(1) == 256 && mixed.shape(1) == 256);
                  below(high, self.digits());
+                 if (!self.may_low(model.shape(0))) throw std::invalid_argument("high must be asked before");
                  self.low(high.data(), model.data(), model.shape(0), mixed.data());
-             })
+             },
+             "high"_a, "model"_a, "mixed"_a.noconvert())
         .def_prop_ro("model_bits", &Mixer::model_bits)
         .def("restart", &Mixer::restart)
         .def("update", [check, below](Mixer& self, Array<const std::int64_t, 1> tokens) {
             check(self, tokens.shape(0), tokens.shape(0), true);
             below(tokens, self.digits() * 256);
+            if (!self.may_update(tokens.shape(0)))
+                throw std::invalid_argument("high and low must be asked before");
             self.update(tokens.data(), tokens.shape(0));
         });
 }
@@ -236,9 +243,11 @@ void bind_coder(nb::module_& m) {
              })
         .def("decode",
              [](RangeDecoder& self, Array<const std::int32_t, 2> freqs, Array<std::int64_t, 1> symbols) {
-                 if (symbols.shape(0) != freqs.shape(0)) throw std::invalid_argument("one symbol a row");
+                 if (symbols.shape(0) != freqs.shape(0) || freqs.shape(1) == 0)
+                     throw std::invalid_argument("one symbol a row of freqs");
                  return self.decode(freqs.data(), symbols.data(), freqs.shape(0), freqs.shape(1));
              },
+             "freqs"_a, "symbols"_a.noconvert(),
              "False if the payload is none of this coder's.");
 }
 

@@ -19,7 +19,7 @@ from lmzip.codec import ArchiveIndex, CodingParameters, OneModel, compress_strea
 from lmzip.codec.classical import best_classical, looks_incompressible
 from lmzip.codec.lm import code_jobs, decode_job, encode_job
 from lmzip.codec.streams import join_streams, round_lengths, split_streams, stream_lengths
-from lmzip.errors import UsageError
+from lmzip.errors import CorruptError, UsageError
 from lmzip.format import BlockKind
 from lmzip.models.source import load_model
 
@@ -454,6 +454,37 @@ def test_solid_archives(tiny_models):
         io.BytesIO(data), out.write, tiny_models, SOLID, size_bytes=size, blocks_in_flight=4
     )
     assert out.getvalue() == solid
+
+
+def test_a_solid_archive_is_read_on_behind_damage(tiny_models):
+    blob = bytearray(lmzip.compress(TEXT * 2, model=tiny_models, parameters=SOLID))
+    frame = ArchiveIndex(io.BytesIO(bytes(blob))).frames[0]
+    blob[frame.block_starts()[3] + 40] ^= 1
+    with lmzip.open(io.BytesIO(bytes(blob)), model=tiny_models) as file:
+        for _ in range(2):
+            file.seek(-5, io.SEEK_END)
+            with pytest.raises(CorruptError):
+                file.read(3)
+            for position in (0, 200):
+                file.seek(position)
+                assert file.read(50) == TEXT[position : position + 50]
+
+
+def test_solid_blocks_can_do_without_mixing(tiny_models, monkeypatch):
+    """Each block is judged by its own bits, not by those of the run."""
+    from lmzip.codec.lm import LmJob
+
+    judged = []
+    original = LmJob.mixing_hurts
+
+    def spy(job):
+        judged.append(job.mixer.model_bits - job._model_bits_before)
+        return original(job)
+
+    monkeypatch.setattr(LmJob, "mixing_hurts", spy)
+    lmzip.compress(TEXT * 2, model=tiny_models, parameters=SOLID)
+    assert len(judged) > 3
+    assert max(judged) < 2 * min(judged)
 
 
 def test_solid_needs_mixing_and_rounds():

@@ -25,7 +25,7 @@ ALLOWED = {
     "codec": {"engine", "coder", "mix", "text", "format", "errors"},
     "models": {"codec", "engine", "text", "format", "errors", "extension"},
     "levels": {"codec", "errors"},
-    "measure": {"codec", "errors"},
+    "measure": {"codec", "format", "errors"},
     "report": {"measure"},
     "api": {"codec", "levels", "models", "errors", "files"},
     "cli": {"api", "codec", "levels", "measure", "models", "report", "errors", "files", "lmzip"},

@@ -111,16 +111,47 @@ def test_the_command(corpus, tmp_path):
     assert json.loads(rows[1])["archive_bytes"] == (corpus / "b.txt.lmz").stat().st_size
 
 
+def test_a_store_that_holds_some(corpus, tmp_path):
+    results = tmp_path / "results.jsonl"
+    one = lmzip_command("measure", corpus / "a.txt", "--results", results)
+    assert one.returncode == 0, one.stderr
+    (corpus / "copy.txt").write_bytes((corpus / "a.txt").read_bytes())
+    both = lmzip_command("measure", corpus / "copy.txt", corpus / "b.txt", "--results", results)
+    assert both.returncode == 0, both.stderr
+    assert "copy.txt" in both.stdout and "| all 2 " in both.stdout
+
+
+def test_models_are_measured_alike(corpus):
+    rows = lmzip_command(
+        "measure", corpus / "b.txt", "-m", "lmzip-1m", "-m", "lmzip-3m", "-m", "lmzip-1m", "--json"
+    ).stdout.splitlines()
+    first, second = map(json.loads, rows)
+    assert [first["model"], second["model"]] == ["lmzip-1m", "lmzip-3m"]
+    assert first["settings"] == second["settings"]
+
+
+def test_a_store_never_takes_what_is_not_its_own(corpus, tmp_path):
+    precious = tmp_path / "precious.json"
+    precious.write_text('{"precious": 1}')
+    refused = lmzip_command("measure", corpus / "a.txt", "--results", precious)
+    assert refused.returncode == 1
+    assert "not a file of measurements" in refused.stderr
+    assert precious.read_text() == '{"precious": 1}'
+    nowhere = lmzip_command("measure", corpus / "a.txt", "--results", tmp_path / "no" / "where")
+    assert (nowhere.returncode, nowhere.stdout) == (1, "")
+
+
 def test_wrong_inputs(corpus, tmp_path):
+    assert lmzip_command("measure", corpus / "a.txt", "--window", 0).returncode == 2
     missing = lmzip_command("measure", tmp_path / "none")
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
     nothing = lmzip_command("measure", corpus / "empty")
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert "empty" in nothing.stderr
-    model = lmzip_command("measure", corpus / "a.txt", "-m", "nobody/knows-this", "--offline")
+    model = lmzip_command("measure", corpus / "a.txt", "-m", "nobody-knows-this", "--offline")
     assert model.returncode == 1
-    assert "nobody/knows-this" in model.stderr
+    assert "nobody-knows-this" in model.stderr
     assert lmzip_command("measure").returncode == 2
 
 

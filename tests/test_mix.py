@@ -102,6 +102,12 @@ def test_table_sizes_and_wrong_arguments():
     row = np.full((1, 2), 1 << 23, np.int32)
     with pytest.raises(ValueError, match="rows"):
         mixer.high(np.ones((3, 2), np.int32), np.ones((3, 2), np.int32))
+    with pytest.raises(ValueError, match="before"):
+        mixer.update(np.array([1]))
+    with pytest.raises(ValueError, match="tokens"):
+        native.Mixer(np.zeros(0, np.uint8), 2, 8)
+    with pytest.raises(ValueError, match="bits"):
+        native.Mixer(np.zeros(300, np.uint8), 2, 7)
     mixer.high(row, row.copy())
     with pytest.raises(ValueError, match="outside"):
         mixer.low(np.array([2]), np.ones((1, 256), np.int32), np.ones((1, 256), np.int32))

@@ -34,7 +34,7 @@ class Rung:
     tokens: int
     """It was trained on."""
     float_bits: float
-    """Bits per byte as the checkpoint's own type gives them."""
+    """Bits per byte of the checkpoint, in the processor's best type."""
     exact_bits: float
     """Bits per byte by the pack."""
 

@@ -35,17 +35,19 @@ def measure(paths: tuple[str, ...], **given: Any) -> None:
     counts: all its bytes over all the document's bytes. `ideal` is the information under the same
     predictions, without rounding, checksums and headers. -m may be given several times.
     """
-    from ..errors import LmzipError
+    from ..errors import LmzipError, UsageError
     from ..measure import ResultStore, find_documents
 
     documents = find_documents(paths, field=given["field"])
     store = ResultStore(given["results"]) if given["results"] else None
-    names = given.pop("model") or (None,)
+    names = dict.fromkeys(given.pop("model")) or (None,)
     done: list[Measurement] = []
     failures: list[str] = []
     for name in names:
         try:
             done += _with_model(name, documents, store, failures, given)
+        except UsageError:
+            raise
         except (LmzipError, OSError) as error:
             failures.append(f"{name or 'the model'}: {error}")
     if given["as_json"]:
@@ -82,12 +84,14 @@ def _with_model(
         if not quiet:
             print(f"lmzip: {message}", file=sys.stderr)
 
-    model_name, parameters = chosen_parameters(given, name)
+    # One level's parameters for all models: they are to be compared.
+    default, parameters = chosen_parameters(given, None)
     bar = ModelBar(show=not quiet)
     try:
-        model = open_models(given, model_name, progress=bar, notice=notice).for_compression()
+        model = open_models(given, name or default, progress=bar, notice=notice).for_compression()
     finally:
         bar.close()
+    parameters.window_for(model.engine.config.context)
     done: list[Measurement] = []
     for document in documents:
         try:

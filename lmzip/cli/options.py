@@ -46,7 +46,7 @@ def coding_options(function: F) -> F:
             click.option("--stream-length", type=int, metavar="TOKENS",
                          help="Longer: smaller files, less parallel decoding."),
             click.option("--block-size", metavar="SIZE", callback=parse_size,
-                         help="Bytes of text coded independently, 16M at most."),
+                         help="Bytes of text in a block, 16M at most."),
             click.option("--no-mix", is_flag=True,
                          help="Do not learn from the file while coding it."),
             click.option("--solid", is_flag=True,
@@ -65,7 +65,7 @@ def model_options(function: F) -> F:
 
 def models_options(function: F) -> F:
     """Which models, and how to run them."""
-    option = click.option("-m", "--model", metavar="NAME", multiple=True,
+    option = click.option("-m", "--model", metavar="NAME", multiple=True, envvar="LMZIP_MODEL",
                           help="Model (see 'lmzip models list'); may be repeated.")  # fmt: skip
     return option(_running_options(function))
 

@@ -39,6 +39,7 @@ class LmJob:
         self.budget = budget
         """Payload bytes at which encoding is given up, if any."""
         self.mixer = mixer
+        self._model_bits_before = 0.0 if mixer is None else mixer.model_bits
         self.abandoned = False
         self._rounds, self._stream_tokens = rounds, stream_tokens
         self._ids = ids
@@ -105,7 +106,8 @@ class LmJob:
         """Whether the tokens just encoded would be shorter without the mixer."""
         if self.mixer is None or self.abandoned:
             return False
-        return self.mixer.model_bits < 8 * (self.encoder.size_bytes() - 8)
+        model_bits = self.mixer.model_bits - self._model_bits_before
+        return model_bits < 8 * (self.encoder.size_bytes() - 8)
 
     def finished(self, position: int) -> bool:
         """Whether this round has no token at the position."""

@@ -115,7 +115,8 @@ def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> 
     positions = -(-min(int(lengths[0]), ring) // 64) * 64
     weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8
     bits = reference.mixing_bits if reference.solid else table_bits(tokens, reference.mixing_bits)
-    mixing = mixer_bytes(bits) if reference.mixing else 0
+    streams = reference.streams_at_once if reference.solid else len(lengths)
+    mixing = mixer_bytes(bits, config.vocab, streams) if reference.mixing else 0
     return config.cache_bytes(len(lengths), positions) + weights + mixing
 
 

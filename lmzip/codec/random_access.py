@@ -131,26 +131,31 @@ class BlockReader:
 
     def __init__(self, index: ArchiveIndex, models: ModelSource, memory_limit: int) -> None:
         self._index, self._models, self._memory_limit = index, models, memory_limit
-        self._decoders: dict[int, BlockDecoder] = {}
-        self._next: dict[int, int] = {}
-        """By frame, the content position behind the last block that was decoded."""
+        self._frame: Frame | None = None
+        self._decoder: BlockDecoder
+        self._next = 0
+        """The content position where a solid archive's decoder stands."""
 
     def read(self, position: int) -> tuple[int, bytes]:
         """Where the block that holds content byte `position` begins, and its contents."""
         frame, block, start = self._index.read_block(position)
-        decoder = self._decoders.get(frame.start)
-        if decoder is None:
-            decoder = BlockDecoder(frame.header, self._models, memory_limit=self._memory_limit)
-            self._decoders[frame.start] = decoder
-        if decoder.solid:
-            first = self._index.content_start(frame)
-            reached = self._next.get(frame.start, first)
-            if reached > start:
-                decoder.restart()
-                reached = first
-            while reached < start:
-                _, before, _ = self._index.read_block(reached)
-                reached += len(decoder.decode([before])[0])
-        (data,) = decoder.decode([block])
-        self._next[frame.start] = start + len(data)
+        if self._frame != frame:
+            limit = self._memory_limit
+            self._decoder = BlockDecoder(frame.header, self._models, memory_limit=limit)
+            self._frame = frame
+            self._next = self._index.content_start(frame)
+        if not self._decoder.solid:
+            return start, self._decoder.decode([block])[0]
+        if self._next > start:
+            self._decoder.restart()
+            self._next = self._index.content_start(frame)
+        try:
+            while self._next < start:
+                _, before, _ = self._index.read_block(self._next)
+                self._next += len(self._decoder.decode([before])[0])
+            (data,) = self._decoder.decode([block])
+            self._next += len(data)
+        except BaseException:
+            self._frame = None  # half-way through a block: the next one begins from the start
+            raise
         return start, data

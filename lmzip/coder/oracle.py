@@ -1,8 +1,8 @@
 """The range coder, in plain integers: the definition of the bits, and the tests' oracle.
 
-FORMAT.md ("Range coder") says the same in words. The fast coder (`range_coder`) must produce and
-read exactly these bytes. The algorithm is Martin's range coder (1979) with a 64-bit state and
-32-bit words, in the form that the constriction library implements.
+FORMAT.md ("Range coder") says the same in words. The fast coders (`native`, `constriction`) must
+produce and read exactly these bytes. The algorithm is Martin's range coder (1979) with a 64-bit
+state and 32-bit words, in the form that the constriction library implements.
 """
 
 from __future__ import annotations

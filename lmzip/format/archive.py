@@ -167,7 +167,7 @@ class Header:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One block: it decodes without any other."""
+    """One block: it decodes without any other, unless the archive is solid."""
 
     kind: BlockKind
     content_bytes: int

@@ -65,9 +65,14 @@ class Measurement:
         return 8 * (self.archive_bytes + self.model_bytes) / self.content_bytes
 
     @property
+    def setting(self) -> str:
+        """The model and how it was run: measurements of one setting can be pooled."""
+        return json.dumps([self.identity, self.settings], sort_keys=True)
+
+    @property
     def key(self) -> str:
         """What was measured, on what, how."""
-        return json.dumps([self.sha256, self.identity, self.settings], sort_keys=True)
+        return f"{self.sha256} {self.setting}"
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: the fields and what follows from them."""
@@ -88,24 +93,30 @@ _SUMMED = (
 def pool(measurements: Iterable[Measurement]) -> Measurement:
     """All bits over all bytes, of measurements with one model: never a mean of ratios."""
     parts = list(measurements)
-    assert parts and len({(m.identity, str(m.settings)) for m in parts}) == 1
+    assert parts and all(m.setting == parts[0].setting for m in parts)
     sums = {name: sum(getattr(m, name) for m in parts) for name in _SUMMED}
     times = [m.decompress_s for m in parts]
     decoded = None if None in times else sum(t for t in times if t is not None)
     return dataclasses.replace(parts[0], document="all", sha256="", decompress_s=decoded, **sums)
 
 
+_LINE_START = b'{"archive_bytes": '
+"""How every line begins."""
+
+
 class ResultStore:
     """A file of JSON lines, one a measurement, written as soon as it is made."""
 
     def __init__(self, path: Path) -> None:
-        """Raises CorruptError if the file holds something else."""
+        """Raises CorruptError if the file holds something else, OSError if it cannot be written."""
         self._path = path
         self._known: dict[str, Measurement] = {}
-        if not path.exists():
-            return
+        with path.open("ab"):
+            pass
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
+        if not _LINE_START.startswith(data[whole:][: len(_LINE_START)]):
+            raise CorruptError(f"{path}: not a file of measurements")
         for number, line in enumerate(data[:whole].splitlines(), 1):
             try:
                 fields = json.loads(line)

@@ -17,6 +17,7 @@ from ..codec import (
     model_reference,
 )
 from ..errors import CorruptError
+from ..format import FORMAT_VERSION
 from .documents import Document
 from .results import Measurement, ResultStore
 
@@ -29,7 +30,7 @@ def _settings(model: CodecModel, parameters: CodingParameters) -> dict[str, int]
     names = ("numerics", "window", "sinks", "stream_tokens", "streams_at_once", "mixing",
              "mixing_bits", "solid")  # fmt: skip
     settings = {name: int(getattr(reference, name)) for name in names}
-    return settings | {"block_bytes": parameters.block_bytes}
+    return settings | {"block_bytes": parameters.block_bytes, "format": FORMAT_VERSION}
 
 
 def measure(
@@ -73,7 +74,7 @@ def measure(
         )
         known = store.find(measurement.key) if store is not None else None
         if known is not None and (known.decompress_s is not None or not decode):
-            yield known
+            yield dataclasses.replace(known, document=document.name, model=model.name)
             continue
 
         summary = compress_stream(

@@ -21,12 +21,15 @@ MIN_BITS = 8
 MAX_VOCAB = 1 << 19
 """Of a row of high digits every digit must keep a frequency when the likeliest gets all others."""
 
+_STREAM_BYTES = 1 << 14
+"""History, candidates and the like."""
+
 Freqs = NDArray[np.int32]
 Tokens = NDArray[np.int64]
 
 
 class Mixer(Protocol):
-    """The streams of one block, from their first token on. R: the first R streams, those that run.
+    """The streams of a block, from their first token on. R: the first R streams, those that run.
 
     A step is `high`, `low`, `update`. Frequencies are at least 1 and sum to 2**24 a row.
     """
@@ -80,9 +83,9 @@ def table_bits(tokens: int, limit: int) -> int:
     return min(limit, max(MIN_BITS, (tokens - 1).bit_length()))
 
 
-def mixer_bytes(bits: int) -> int:
-    """Bytes of the tables, at most."""
-    return len(CONTEXTS) * (64 << bits)
+def mixer_bytes(bits: int, vocab: int, streams: int) -> int:
+    """Bytes of the tables and of what is kept for every stream, at most."""
+    return len(CONTEXTS) * (64 << bits) + streams * (_STREAM_BYTES + vocab // 64)
 
 
 def new_mixer(

@@ -239,7 +239,7 @@ class ReferenceMixer:
         self.model_bits = 0.0
         self._counts = [0] * (digits * 256)
         self._digit_counts = [0] * digits
-        self._words = words.tolist()
+        self._words = [*words.tolist(), *[False] * (digits * 256 - vocab)]
         self._tables = [
             _Table(bits - ((c.entries + 1) // 16).bit_length(), c.entries) for c in CONTEXTS
         ]

@@ -73,7 +73,8 @@ def load_model(
         verified.result()
     require_selftest(loaded, pack)
     registered = pack.identity.hex() in {model.identity for model in known_models()}
-    return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered, pack.size_bytes())
+    size = pack.path.stat().st_size if pack.path else pack.size_bytes()
+    return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered, size)
 
 
 class StoreModels:

@@ -34,10 +34,11 @@ def _row(m: Measurement, name: str) -> list[str]:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table that reads well as it is: names to the left, numbers to the right."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        first, *others = (cell.replace("|", "\\|") for cell in row)
+        first, *others = row
         cells = [first.ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         lines.append(f"| {' | '.join(cells)} |")
@@ -55,10 +56,12 @@ def markdown_table(measurements: Sequence[Measurement]) -> str:
         if len(mine) > 1:
             rows.append(_row(total, f"all {len(mine)}"))
         s = total.settings
-        mixing = f"mixing {s['mixing']}" if s["mixing"] else "no mixing"
+        mixing = f"mixing of {s['mixing_bits']} bits" if s["mixing"] else "no mixing"
+        at_once = f"{s['streams_at_once']} at once" if s["streams_at_once"] else "all at once"
         parts.append(
             f"{total.model} ({identity[1][:16]}), window {s['window']}, streams of "
-            f"{s['stream_tokens']} tokens, {mixing}\n\n"
+            f"{s['stream_tokens']} tokens, {at_once}, blocks of {s['block_bytes']:,} bytes"
+            f"{' (solid)' if s['solid'] else ''}, {mixing}\n\n"
             + "\n".join(_aligned(rows))
             + f"\n\nWith the model's own {total.model_bytes:,} bytes, once: "
             f"{total.two_part_bits_per_byte:.4f} bits/byte."

@@ -150,6 +150,8 @@ void Mixer::predict(Stream& s) {
 }
 
 void Mixer::high(const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
+    rows_ = rows;
+    asked_ = 1;
     for (std::size_t row = 0; row < rows; ++row) hash(streams_[row]);
     for (std::size_t row = 0; row < rows; ++row) {
         Stream& s = streams_[row];
@@ -166,6 +168,7 @@ void Mixer::high(const std::int32_t* model, std::size_t rows, std::int32_t* mixe
 }
 
 void Mixer::low(const std::int64_t* high, const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
+    asked_ = 2;
     for (std::size_t row = 0; row < rows; ++row) {
         Stream& s = streams_[row];
         std::int32_t* out = mixed + row * 256;
@@ -177,7 +180,7 @@ void Mixer::low(const std::int64_t* high, const std::int32_t* model, std::size_t
         double total = model_part + unit * digit_counts_[digit];
         for (const Candidate& c : s.candidates) total += c.mass;
         const double scale = kOne / total, model_scale = model_part / kOne * scale, unit_scale = unit * scale;
-        const std::uint32_t* counts = &counts_[digit * 256];
+        const std::uint64_t* counts = &counts_[digit * 256];
         for (std::size_t l = 0; l < 256; ++l)
             weights_[l] = whole(model_scale * s.model_low[l] + unit_scale * counts[l]);
         for (const Candidate& c : s.candidates) weights_[c.token & 255] += whole(c.mass * scale);
@@ -213,6 +216,7 @@ void Mixer::learn(Stream& s, std::uint32_t token) {
 }
 
 void Mixer::update(const std::int64_t* tokens, std::size_t rows) {
+    asked_ = 0;
     for (std::size_t row = 0; row < rows; ++row) learn(streams_[row], static_cast<std::uint32_t>(tokens[row]));
     for (std::size_t row = 0; row < rows; ++row) {
         Stream& s = streams_[row];

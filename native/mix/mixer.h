@@ -36,6 +36,9 @@ class Mixer {
 
     std::size_t digits() const { return digits_; }
     std::size_t streams() const { return streams_.size(); }
+    // What may be called now: `high` always, `low` behind it, `update` behind both, with equal rows.
+    bool may_low(std::size_t rows) const { return asked_ > 0 && rows == rows_; }
+    bool may_update(std::size_t rows) const { return asked_ == 2 && rows == rows_; }
     // What the tokens so far would have cost without mixing, about: for whoever chooses, not for decoding.
     double model_bits() const { return model_bits_; }
 
@@ -95,7 +98,8 @@ class Mixer {
     std::size_t digits_;
     std::uint64_t seen_ = 0;  // tokens counted
     double model_bits_ = 0;
-    std::vector<std::uint32_t> counts_, digit_counts_;
+    std::size_t rows_ = 0, asked_ = 0;  // by this step's `high`; how many of `high` and `low` were asked
+    std::vector<std::uint64_t> counts_, digit_counts_;
     std::vector<Table> tables_;
     std::vector<std::uint8_t> words_;
     Correction high_correction_, low_correction_;
