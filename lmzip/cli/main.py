@@ -24,9 +24,9 @@ __all__ = ["main"]
 _EPILOG = """\b
 Levels: bits per byte of alice29.txt (gzip -9 has 2.85, xz -9e 2.55) and kB/s of compression on two
 slow cores; decompression takes a little longer at -1 to -3, and two to many times as long above.
-  -1  lmzip-3m      1.51  80        -4  SmolLM2-135M  1.14  2.9      -7  SmolLM2-135M  1.09  1.1
-  -2  lmzip-3m      1.50  83        -5  SmolLM2-135M  1.11  1.9      -8  SmolLM2-135M  1.09  1.0
-  -3  lmzip-3m      1.49  60        -6  SmolLM2-135M  1.10  1.5      -9  SmolLM2-135M  1.08  1.3
+  -1  lmzip-3m      1.51  70        -4  SmolLM2-135M  1.14  2.9      -7  SmolLM2-135M  1.09  1.1
+  -2  lmzip-3m      1.50  60        -5  SmolLM2-135M  1.11  1.9      -8  SmolLM2-135M  1.09  1.0
+  -3  lmzip-3m      1.49  55        -6  SmolLM2-135M  1.10  1.5      -9  SmolLM2-135M  1.08  1.3
 
 \b
 Subcommands (see 'lmzip COMMAND --help'):
