@@ -11,7 +11,12 @@ from typing import Any
 
 from ..errors import CorruptError
 
-__all__ = ["Measurement", "ResultStore", "pool"]
+__all__ = ["Measurement", "ResultStore", "pool", "result_key"]
+
+
+def result_key(sha256: str, identity: str, settings: dict[str, int]) -> str:
+    """Names a document, a model, and everything else that an archive's bytes depend on."""
+    return json.dumps([sha256, identity, settings], sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +70,9 @@ class Measurement:
         return 8 * (self.archive_bytes + self.model_bytes) / self.content_bytes
 
     @property
-    def setting(self) -> str:
-        """The model and how it was run: measurements of one setting can be pooled."""
-        return json.dumps([self.identity, self.settings], sort_keys=True)
-
-    @property
     def key(self) -> str:
-        """What was measured, on what, how."""
-        return f"{self.sha256} {self.setting}"
+        """What was measured, by which model, how."""
+        return result_key(self.sha256, self.identity, self.settings)
 
     def as_dict(self) -> dict[str, Any]:
         """For machines: the fields and what follows from them."""
@@ -93,11 +93,12 @@ _SUMMED = (
 def pool(measurements: Iterable[Measurement]) -> Measurement:
     """All bits over all bytes, of measurements with one model: never a mean of ratios."""
     parts = list(measurements)
-    assert parts and all(m.setting == parts[0].setting for m in parts)
+    first = parts[0]
+    assert all((m.identity, m.settings) == (first.identity, first.settings) for m in parts)
     sums = {name: sum(getattr(m, name) for m in parts) for name in _SUMMED}
     times = [m.decompress_s for m in parts]
     decoded = None if None in times else sum(t for t in times if t is not None)
-    return dataclasses.replace(parts[0], document="all", sha256="", decompress_s=decoded, **sums)
+    return dataclasses.replace(first, document="all", sha256="", decompress_s=decoded, **sums)
 
 
 _LINE_START = b'{"archive_bytes": '

@@ -19,7 +19,7 @@ from ..codec import (
 from ..errors import CorruptError
 from ..format import FORMAT_VERSION
 from .documents import Document
-from .results import Measurement, ResultStore
+from .results import Measurement, ResultStore, result_key
 
 __all__ = ["measure"]
 
@@ -54,29 +54,13 @@ def measure(
         data = document.read()
         if not data:
             continue
-        started = time.perf_counter()
-        archive = io.BytesIO()
-        measurement = Measurement(
-            document=document.name,
-            sha256=hashlib.sha256(data).hexdigest(),
-            model=model.name,
-            identity=model.identity.hex(),
-            model_bytes=model.pack_bytes,
-            settings=settings,
-            content_bytes=len(data),
-            tokens=0,
-            ideal_bits=0.0,
-            payload_bytes=0,
-            archive_bytes=0,
-            modelled_bytes=0,
-            compress_s=0.0,
-            decompress_s=None,
-        )
-        known = store.find(measurement.key) if store is not None else None
+        sha256, identity = hashlib.sha256(data).hexdigest(), model.identity.hex()
+        known = store.find(result_key(sha256, identity, settings)) if store is not None else None
         if known is not None and (known.decompress_s is not None or not decode):
             yield dataclasses.replace(known, document=document.name, model=model.name)
             continue
-
+        archive = io.BytesIO()
+        started = time.perf_counter()
         summary = compress_stream(
             io.BytesIO(data),
             archive.write,
@@ -95,8 +79,14 @@ def measure(
             if back.getvalue() != data:
                 raise CorruptError(f"{document.name}: does not decode to what was compressed")
             decompress_s = time.perf_counter() - compressed
-        measurement = dataclasses.replace(
-            measurement,
+        measurement = Measurement(
+            document=document.name,
+            sha256=sha256,
+            model=model.name,
+            identity=identity,
+            model_bytes=model.pack_bytes,
+            settings=settings,
+            content_bytes=len(data),
             tokens=summary.tokens,
             ideal_bits=summary.ideal_bits,
             payload_bytes=summary.payload_bytes,
