@@ -81,6 +81,13 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
     )
 
 
+def _mixer_shape(reference: ModelReference, tokens: int) -> tuple[int, int]:
+    """Streams and table bits of a new mixer for a block of so many tokens."""
+    if reference.solid:  # for all blocks to come
+        return reference.streams_at_once, reference.mixing_bits
+    return reference.streams(tokens), table_bits(tokens, reference.mixing_bits)
+
+
 class Mixers:
     """Where the blocks of an archive get their mixers from, in their order."""
 
@@ -96,11 +103,7 @@ class Mixers:
             mixer, self._last = self._last, None
             mixer.restart()
             return mixer
-        words = model.tokenizer.vocabulary.words
-        if reference.solid:
-            return new_mixer(words, reference.streams_at_once, reference.mixing_bits)
-        bits = table_bits(tokens, reference.mixing_bits)
-        return new_mixer(words, reference.streams(tokens), bits)
+        return new_mixer(model.tokenizer.vocabulary.words, *_mixer_shape(reference, tokens))
 
     def keep(self, mixer: Mixer | None) -> None:
         """The last block of a solid archive has used this mixer, or none."""
@@ -114,9 +117,8 @@ def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> 
     ring = reference.window + reference.sinks + max(1, _CHUNK // len(lengths))
     positions = -(-min(int(lengths[0]), ring) // 64) * 64
     weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8
-    bits = reference.mixing_bits if reference.solid else table_bits(tokens, reference.mixing_bits)
-    streams = reference.streams_at_once if reference.solid else len(lengths)
-    mixing = mixer_bytes(bits, config.vocab, streams) if reference.mixing else 0
+    mixer_streams, bits = _mixer_shape(reference, tokens)
+    mixing = mixer_bytes(bits, config.vocab, mixer_streams) if reference.mixing else 0
     return config.cache_bytes(len(lengths), positions) + weights + mixing
 
 
