@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
+    CorpusError,
     CorruptError,
     EngineError,
     FormatError,
@@ -20,6 +21,7 @@ from .errors import (
     ModelFetchError,
     ModelMismatchError,
     ModelNotFoundError,
+    PredictionError,
     TruncatedError,
     UnsupportedModelError,
     UsageError,
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CodingParameters",
+    "CorpusError",
     "CorruptError",
     "EngineError",
     "FormatError",
@@ -44,6 +47,7 @@ __all__ = [
     "ModelFetchError",
     "ModelMismatchError",
     "ModelNotFoundError",
+    "PredictionError",
     "TruncatedError",
     "UnsupportedModelError",
     "UsageError",

@@ -11,13 +11,16 @@
     │   ├── ModelNotFoundError   not installed, and not to be fetched
     │   ├── ModelMismatchError   the installed model is not the one the archive names
     │   ├── ModelFetchError      a download failed or its hash is wrong
-    │   └── UnsupportedModelError   a checkpoint this program cannot convert or run
+    │   ├── UnsupportedModelError   a checkpoint this program cannot convert or run
+    │   └── PredictionError      a model's predictions are no distribution (NaN)
+    ├── CorpusError           a set of texts is missing, damaged or not to be had
     └── EngineError           an engine is unavailable or failed its self-test
 
 This module imports nothing.
 """
 
 __all__ = [
+    "CorpusError",
     "CorruptError",
     "EngineError",
     "FormatError",
@@ -27,6 +30,7 @@ __all__ = [
     "ModelFetchError",
     "ModelMismatchError",
     "ModelNotFoundError",
+    "PredictionError",
     "TruncatedError",
     "UnsupportedModelError",
     "UsageError",
@@ -80,6 +84,14 @@ class ModelFetchError(ModelError):
 
 class UnsupportedModelError(ModelError):
     """The checkpoint is of a kind that cannot be converted or run exactly."""
+
+
+class PredictionError(ModelError):
+    """A model's predictions are no distribution: a logit is NaN, or all are infinite."""
+
+
+class CorpusError(LmzipError):
+    """A manifest is wrong, or a set of texts is missing, damaged or not to be had."""
 
 
 class EngineError(LmzipError):

@@ -13,7 +13,7 @@ import pytest
 import lmzip
 from lmzip.codec import CodingParameters
 from lmzip.errors import CorruptError, UsageError
-from lmzip.measure import ResultStore, find_documents, measure, pool
+from lmzip.measure import Archives, ResultStore, find_documents, measure, pool
 
 LINE = "The quick brown fox jumps over the lazy dog, and the dog did not mind number %d at all.\n"
 SMALL = CodingParameters(window=12, stream_tokens=20, sinks=2, block_bytes=300)
@@ -37,9 +37,8 @@ def corpus(tmp_path):
 
 
 def measured(corpus, model, **options):
-    return list(
-        measure(find_documents([str(corpus)]), model, SMALL, memory_limit=1 << 30, **options)
-    )
+    method = Archives(model, SMALL, memory_limit=1 << 30)
+    return list(measure(find_documents([str(corpus)]), method, **options))
 
 
 def test_documents(corpus, tmp_path):

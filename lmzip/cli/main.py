@@ -14,6 +14,8 @@ import click
 
 from .. import __version__
 from ..errors import LmzipError, UsageError
+from .compare import compare
+from .corpora import corpora
 from .info import info
 from .measure import measure
 from .models import models
@@ -33,6 +35,8 @@ Subcommands (see 'lmzip COMMAND --help'):
   models    list, pull, add, remove models
   info      what is inside an archive
   measure   bits per byte of files, by models
+  compare   models and other compressors side by side
+  corpora   list, get, verify sets of texts to measure
 
 \b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
@@ -103,6 +107,8 @@ def code(files: tuple[str, ...], **options: Any) -> None:
 lmzip.add_command(models)
 lmzip.add_command(info)
 lmzip.add_command(measure)
+lmzip.add_command(compare)
+lmzip.add_command(corpora)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -9,54 +10,80 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .methods import document_options, find_given_documents, measure_all, model_method
 from .options import coding_options, models_options
+from .token_output import TokenOutput
 
 if TYPE_CHECKING:
-    from ..measure import Document, Measurement, ResultStore
+    from ..measure import Measurement, Method
 
 __all__ = ["measure"]
 
 
 @click.command("measure")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--field", metavar="NAME", help="Of *.jsonl files, measure this field of every line.")
-@click.option("--decode", is_flag=True, help="Decode every archive and compare.")
-@click.option("--results", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-              help="Keep measurements here; do not make those again that it holds.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of a table.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@document_options
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of tables.")
+@click.option(
+    "--per-token",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every token with its bits: JSON lines, or Parquet if FILE says so.",
+)
+@click.option(
+    "--alternatives",
+    type=click.IntRange(0, 20),
+    default=0,
+    metavar="K",
+    help="With --per-token: entropy and the K likeliest tokens, too.",
+)
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with tables, plots and the text coloured by its bits.",
+)
+@click.option(
+    "--heat-map",
+    type=click.IntRange(0),
+    default=4000,
+    show_default=True,
+    metavar="BYTES",
+    help="With --html: how much of each document to show.",
+)
+@click.option(
+    "--self-test",
+    is_flag=True,
+    help="Let each model make up a text; it must cost what its entropy says.",
+)
 @coding_options
 @models_options
 @click.help_option("-h", "--help")
 def measure(paths: tuple[str, ...], **given: Any) -> None:
-    """Bits per byte of PATHs: files, folders, fields of JSON lines.
+    """Bits per byte of PATHs.
+
+    PATHs are files, folders, patterns, installed corpora (corpus:NAME), columns of JSON Lines or
+    Parquet, or hf://OWNER/DATASET[/CONFIG][:SPLIT].
 
     Every document is compressed on its own, as `lmzip` would, and the archive's size is what
     counts: all its bytes over all the document's bytes. `ideal` is the information under the same
-    predictions, without rounding, checksums and headers. -m may be given several times.
+    predictions, without rounding, checksums and headers.
+
+    -m may be given several times. `-m float:NAME` runs a GGUF file, a folder or any causal model of
+    the hub in floating point, through transformers: ideal bits, no archive.
     """
-    from ..errors import LmzipError, UsageError
-    from ..measure import ResultStore, find_documents
+    from ..measure import ResultStore
 
-    documents = find_documents(paths, field=given["field"])
-    store = ResultStore(given["results"]) if given["results"] else None
+    documents = find_given_documents(paths, given)
+    store = ResultStore(Path(given["results"])) if given["results"] else None
     names = dict.fromkeys(given.pop("model")) or (None,)
-    done: list[Measurement] = []
     failures: list[str] = []
-    for name in names:
-        try:
-            done += _with_model(name, documents, store, failures, given)
-        except UsageError:
-            raise
-        except (LmzipError, OSError) as error:
-            failures.append(f"{name or 'the model'}: {error}")
-    if given["as_json"]:
-        for measurement in done:
-            print(json.dumps(measurement.as_dict()))
-    elif done:
-        from ..report import markdown_table
-
-        print(markdown_table(done))
+    openers = [functools.partial(model_method, name, given) for name in names]
+    if given["self_test"]:
+        openers = [functools.partial(_checked, name, given, failures) for name in names]
+    with TokenOutput(given) as output:
+        done = measure_all(openers, documents, given, failures, each=output.add, store=store)
+        _show(done, output, given)
     for failure in failures:
         print(f"lmzip: {failure}", file=sys.stderr)
     if not done and not failures:
@@ -65,47 +92,35 @@ def measure(paths: tuple[str, ...], **given: Any) -> None:
     sys.exit(1 if failures else 0)
 
 
-def _with_model(
-    name: str | None,
-    documents: list[Document],
-    store: ResultStore | None,
-    failures: list[str],
-    given: dict[str, Any],
-) -> list[Measurement]:
-    """One model's measurements; what went wrong with a document is added to `failures`."""
-    from ..errors import LmzipError
-    from ..measure import measure
-    from .choices import chosen_parameters, open_models
-    from .progress import CodingBar, ModelBar
+def _checked(name: str | None, given: dict[str, Any], failures: list[str]) -> Method:
+    """The model's method, its calibration shown on standard error."""
+    from ..measure.scoring import calibrate
 
-    quiet = given["quiet"]
+    method = model_method(name, given)
+    if method.scorer is not None:
+        found = calibrate(method.scorer)
+        print(
+            f"lmzip: {method.name}: {found.tokens} made-up tokens cost {found.bits:,.1f} bits; "
+            f"expected {found.entropy_bits:,.1f} +- {found.deviation_bits:,.1f} "
+            f"(z = {found.z:+.2f})",
+            file=sys.stderr,
+        )
+        if not found.passed:
+            failures.append(f"{method.name}: failed its self-test, its bits mean nothing")
+    return method
 
-    def notice(message: str) -> None:
-        if not quiet:
-            print(f"lmzip: {message}", file=sys.stderr)
 
-    # One level's parameters for all models: they are to be compared.
-    default, parameters = chosen_parameters(given, None)
-    bar = ModelBar(show=not quiet)
-    try:
-        model = open_models(given, name or default, progress=bar, notice=notice).for_compression()
-    finally:
-        bar.close()
-    parameters.window_for(model.engine.config.context)
-    done: list[Measurement] = []
-    for document in documents:
-        try:
-            with CodingBar(document.name, None, show=not quiet) as bytes_done:
-                done += measure(
-                    [document],
-                    model,
-                    parameters,
-                    decode=given["decode"],
-                    memory_limit=given["memory_limit"],
-                    store=store,
-                    progress=bytes_done,
-                )
-        except (LmzipError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            failures.append(f"{document.name}: {reason or error}")
-    return done
+def _show(done: list[Measurement], output: TokenOutput, given: dict[str, Any]) -> None:
+    if given["as_json"]:
+        for measurement in done:
+            print(json.dumps(measurement.as_dict()))
+    elif done:
+        from ..report import markdown, measurement_tables
+
+        print(markdown(measurement_tables(done)))
+    if given["html"] and done:
+        from ..report.pages import measure_page
+
+        command = output.command
+        page = measure_page(done, output.tables, output.heat_maps, command=command)
+        output.write_page(page)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["coding_options", "model_options", "models_options", "parse_size"]
+__all__ = ["F", "apply", "coding_options", "model_options", "models_options", "parse_size"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,7 +26,7 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
     return int(number) * _UNITS[unit]
 
 
-def _apply(options: list[Callable[[F], F]], function: F) -> F:
+def apply(options: list[Callable[[F], F]], function: F) -> F:
     for option in reversed(options):
         function = option(function)
     return function
@@ -34,7 +34,7 @@ def _apply(options: list[Callable[[F], F]], function: F) -> F:
 
 def coding_options(function: F) -> F:
     """How to cut and code when compressing."""
-    return _apply(
+    return apply(
         [
             *(
                 click.option(f"-{level}", "level", flag_value=level, type=int, hidden=level > 1,
@@ -71,7 +71,7 @@ def models_options(function: F) -> F:
 
 
 def _running_options(function: F) -> F:
-    return _apply(
+    return apply(
         [
             click.option("-T", "--threads", type=click.IntRange(0, 1024), metavar="N",
                          envvar="LMZIP_THREADS", help="Threads; 0 or not given: all cores."),

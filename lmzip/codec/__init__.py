@@ -5,6 +5,8 @@ from .decompressor import decompress_stream
 from .model import CodecModel, ModelSource, OneModel, model_reference
 from .parameters import CodingParameters
 from .random_access import ArchiveIndex, BlockReader, Frame
+from .recording import TokenCosts, token_costs
+from .streams import stream_spans
 
 __all__ = [
     "DEFAULT_MEMORY_LIMIT",
@@ -16,7 +18,10 @@ __all__ = [
     "Frame",
     "ModelSource",
     "OneModel",
+    "TokenCosts",
     "compress_stream",
     "decompress_stream",
     "model_reference",
+    "stream_spans",
+    "token_costs",
 ]

@@ -21,7 +21,7 @@ from .model import (
 )
 from .parameters import CodingParameters
 
-__all__ = ["DEFAULT_MEMORY_LIMIT", "CompressionSummary", "compress_stream"]
+__all__ = ["DEFAULT_MEMORY_LIMIT", "CompressionSummary", "compress_stream", "split_blocks"]
 
 DEFAULT_MEMORY_LIMIT = 4 << 30
 """Bytes of key/value cache that coding may take."""
@@ -62,7 +62,7 @@ def _cut(buffer: bytes, size: int) -> int:
     return size
 
 
-def _blocks(source: ByteSource, block_bytes: int) -> Iterator[tuple[bytes, bool]]:
+def split_blocks(source: ByteSource, block_bytes: int) -> Iterator[tuple[bytes, bool]]:
     """The contents block by block, each with whether it is the last."""
     buffer = b""
     while True:
@@ -256,7 +256,7 @@ def compress_stream(
             progress(summary.content_bytes, summary.archive_bytes)
 
     pending: list[bytes] = []
-    for number, (data, last) in enumerate(_blocks(source, parameters.block_bytes)):
+    for number, (data, last) in enumerate(split_blocks(source, parameters.block_bytes)):
         pending.append(data)
         if last or len(pending) >= max(1, blocks_in_flight):
             flush(pending, single=last and number == 0)

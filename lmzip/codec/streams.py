@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["join_streams", "round_lengths", "split_streams", "stream_lengths"]
+__all__ = ["join_streams", "round_lengths", "split_streams", "stream_lengths", "stream_spans"]
 
 
 def round_lengths(tokens: int, stream_tokens: int, at_once: int) -> list[int]:
@@ -30,6 +30,17 @@ def stream_lengths(tokens: int, stream_tokens: int) -> NDArray[np.int64]:
     count = -(-tokens // stream_tokens)
     base, longer = divmod(tokens, count)
     return np.array([base + (i < longer) for i in range(count)], np.int64)
+
+
+def stream_spans(tokens: int, stream_tokens: int, at_once: int) -> list[tuple[int, int]]:
+    """First token and end of every stream of a block, in order."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for count in round_lengths(tokens, stream_tokens, at_once):
+        for length in stream_lengths(count, stream_tokens).tolist():
+            spans.append((start, start + length))
+            start += length
+    return spans
 
 
 def split_streams(ids: NDArray[np.int64], stream_tokens: int) -> NDArray[np.int64]:

@@ -1,68 +1,293 @@
-"""What is measured: files, folders of files, fields of JSON lines. Each document stands alone."""
+"""What is measured: files, folders, rows of tables, sets of texts. Each document stands alone."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import glob
+import gzip
+import itertools
 import json
-import os
+import re
+import stat
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
-from ..errors import UsageError
+from ..corpora import CorpusStore, files_below
+from ..errors import CorpusError, UsageError
 
-__all__ = ["Document", "find_documents"]
+__all__ = ["Document", "Documents", "find_documents"]
+
+_JSON_LINES = tuple(a + b for a in (".jsonl", ".ndjson") for b in ("", ".gz", ".zst"))
+_PARQUET = ".parquet"
+_ROWS_AT_ONCE = 256
+_CHUNK = 1 << 16
+_LARGEST_WINDOW = 1 << 31
+"""What `zstd --long=31` needs to be read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """A name, and where its bytes come from."""
+    """A name, where its bytes come from, and their number where it is known beforehand."""
 
     name: str
     read: Callable[[], bytes]
+    size_bytes: int | None = None
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """The files below a folder in order of their names, hidden ones left out."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and path.is_file():
-                yield path
+Part = Callable[[], Iterator[Document]]
+"""The documents of one place, found anew at every call."""
 
 
-def _fields(path: Path, field: str) -> Iterator[Document]:
-    """A document for every line of a JSON Lines file, named `file:line`."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+class Documents:
+    """Documents that can be gone through again and again; rows are read anew each time, not kept.
+
+    `limit` is how many at most; with `join` they are one, called `all`, in order. Going through
+    them raises UsageError for a row without text, CorpusError and OSError for what cannot be read.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], *, limit: int | None = None, join: bool = False
+    ) -> None:
+        self._parts, self._limit, self._join = parts, limit, join
+
+    def _each(self) -> Iterator[Document]:
+        return itertools.islice((d for part in self._parts for d in part()), self._limit)
+
+    def _joined(self) -> Document:
+        sizes: list[int | None] = [None]
+        if all(isinstance(part, _Files) for part in self._parts):
+            sizes = [document.size_bytes for document in self._each()]
+        known = [size for size in sizes if size is not None]
+        size_bytes = sum(known) if len(known) == len(sizes) else None
+        return Document("all", lambda: b"".join(d.read() for d in self._each()), size_bytes)
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter((self._joined(),)) if self._join else self._each()
+
+    def __getitem__(self, index: int) -> Document:
+        """The document of that number, from 0; those before it are gone through."""
+        for document in itertools.islice(self, index, None):
+            return document
+        raise IndexError(index)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """Names and paths of files, each of which is a document."""
+
+    files: Sequence[tuple[str, Path]]
+
+    def __call__(self) -> Iterator[Document]:
+        for name, path in self.files:
+            with contextlib.suppress(OSError):
+                found = path.stat()
+                if stat.S_ISREG(found.st_mode):
+                    yield Document(name, path.read_bytes, found.st_size)
+                    continue
+            yield Document(name, path.read_bytes)
+
+
+def _row(name: str, value: object, field: str) -> Document:
+    """The document that a row's value is."""
+    if not isinstance(value, str):
+        raise UsageError(f"{name}: no text in a field {field!r}")
+    text = value.encode("utf-8", "surrogatepass")
+    return Document(name, lambda: text, len(text))
+
+
+def _zstd_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a zstd file of any number of frames. Raises EOFError if it is cut short."""
+    import zstandard
+
+    begun, frame, rest = False, None, b""
+    while chunk := file.read(_CHUNK):
+        while chunk:
+            if frame is None:
+                context = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+                frame, begun = context.decompressobj(), True
+            *lines, rest = (rest + frame.decompress(chunk)).split(b"\n")
+            yield from lines
+            chunk = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame is not None or not begun:
+        raise EOFError("it ends too early")
+    if rest:
+        yield rest
+
+
+@contextlib.contextmanager
+def _lines(path: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of a file that may be compressed. What is wrong with it becomes a UsageError."""
+    errors: tuple[type[Exception], ...] = (gzip.BadGzipFile, EOFError, zlib.error)
+    if path.suffix == ".zst":
+        import zstandard
+
+        errors += (zstandard.ZstdError,)
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as unpacked:
+                yield iter(unpacked)
+        else:
+            with path.open("rb") as file:
+                yield _zstd_lines(file) if path.suffix == ".zst" else iter(file)
+    except errors as error:
+        raise UsageError(f"{path}: damaged ({error})") from None
+
+
+def _json_rows(name: str, path: Path, field: str) -> Iterator[Document]:
+    """A document for every line of a JSON Lines file that is not blank, named `file:line`."""
+    with _lines(path) as lines:
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            name = f"{path}:{number}"
+            where = f"{name}:{number}"
             try:
                 row = json.loads(line)
-            except ValueError as error:
-                raise UsageError(f"{name}: not JSON ({error})") from None
-            if not isinstance(row, dict) or not isinstance(row.get(field), str):
-                raise UsageError(f"{name}: no text in a field {field!r}")
-            text = row[field].encode("utf-8", "surrogatepass")
-            yield Document(name, lambda text=text: text)  # type: ignore[misc]
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{where}: not JSON ({error})") from None
+            yield _row(where, row.get(field) if isinstance(row, dict) else None, field)
 
 
-def find_documents(paths: Sequence[str], *, field: str | None = None) -> list[Document]:
-    """The documents at these paths, in order; of `*.jsonl` files the `field`, if one is named.
+def _parquet_rows(name: str, path: Path, field: str) -> Iterator[Document]:
+    """A document for every row of a Parquet file, named `file:row`, from 1."""
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise UsageError(f"{name}: pyarrow, which reads Parquet, is not installed") from None
+    try:
+        with parquet.ParquetFile(path) as table:
+            schema = table.schema_arrow
+            if schema.get_field_index(field) < 0:
+                raise UsageError(f"{name}: no column {field!r} among {', '.join(schema.names)}")
+            kind = schema.field(field).type
+            kind = kind.value_type if arrow.types.is_dictionary(kind) else kind
+            if str(kind) not in ("string", "large_string", "string_view"):
+                raise UsageError(f"{name}: column {field!r} is no text but {kind}")
+            number = 0
+            for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[field]):
+                for value in batch.column(0):
+                    number += 1
+                    yield _row(f"{name}:{number}", value.as_py(), field)
+    except arrow.ArrowException as error:
+        raise UsageError(f"{name}: not to be read as Parquet ({_first_line(error)})") from None
 
-    Raises UsageError for what is not there, and if there is nothing at all.
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _open_hub(name: str) -> Any:
+    """The stream of rows that `hf://owner/name[/config][:split]` stands for; the split is `train`
+    if none is named."""
+    parts = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:/([^/:]+))?(?::([^/:]+))?", name)
+    if parts is None:
+        raise UsageError(f"{name}: not of the form hf://owner/name[/config][:split]")
+    try:
+        import datasets
+    except ImportError:
+        raise UsageError(
+            f"{name}: the datasets library, which reads it, is not installed"
+        ) from None
+    repository, config, split = parts.groups()
+    try:
+        return datasets.load_dataset(repository, config, split=split or "train", streaming=True)
+    except Exception as error:  # the library raises many unrelated types
+        raise CorpusError(f"{name}: not to be had ({_first_line(error)})") from error
+
+
+def _hub_rows(name: str, rows: Any, field: str) -> Iterator[Document]:
+    """A document for every row of a data set, named `hf://...:row`, from 1."""
+    stream = iter(rows)
+    for number in itertools.count(1):
+        try:
+            row = next(stream, None)
+        except Exception as error:  # as above
+            raise CorpusError(
+                f"{name}: broke off at row {number} ({_first_line(error)})"
+            ) from error
+        if row is None:
+            return
+        if field not in row:
+            raise UsageError(f"{name}: no field {field!r} among {', '.join(map(str, row))}")
+        yield _row(f"{name}:{number}", row[field], field)
+
+
+def _paths(name: str) -> list[tuple[str, Path]]:
+    """Name and path of the files that an argument stands for: one, those of a folder, of a glob."""
+    if Path(name).exists():
+        found = [Path(name)]
+    elif any(character in name for character in "*?["):
+        found = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
+    else:
+        raise UsageError(f"{name}: no such file or folder")
+    files: dict[Path, None] = {}
+    for path in found:
+        files |= dict.fromkeys(files_below(path) if path.is_dir() else (path,))
+    if not files and not Path(name).exists():
+        raise UsageError(f"{name}: no file has such a name")
+    return [(str(path), path) for path in files]
+
+
+def _parts(files: Sequence[tuple[str, Path]], field: str | None) -> Iterator[Part]:
+    """Files as they are, but rows of those that have the field; the order is kept."""
+    plain: list[tuple[str, Path]] = []
+    for name, path in files:
+        rows = None
+        if field is not None and path.name.endswith(_JSON_LINES):
+            rows = functools.partial(_json_rows, name, path, field)
+        elif field is not None and path.name.endswith(_PARQUET):
+            rows = functools.partial(_parquet_rows, name, path, field)
+        if rows is None:
+            plain.append((name, path))
+            continue
+        if plain:
+            yield _Files(plain)
+        plain = []
+        yield rows
+    if plain:
+        yield _Files(plain)
+
+
+def find_documents(
+    paths: Sequence[str],
+    *,
+    field: str | None = None,
+    limit: int | None = None,
+    join: bool = False,
+    corpora: CorpusStore | None = None,
+    offline: bool = False,
+) -> Documents:
+    """The documents at these paths, in order, `limit` at most; with `join`, one of all their bytes.
+
+    A path is a file, a folder, a glob (`**` goes into folders), `corpus:NAME` (or a manifest's
+    file; looked up in `corpora`) or `hf://owner/name[/config][:split]`. Of JSON Lines, Parquet and
+    `hf://` the `field` of every row is a document. Raises UsageError or CorpusError at once for
+    what is not there, for a first row without text, and if there is nothing at all.
     """
-    documents: list[Document] = []
+    if limit is not None and limit < 1:
+        raise UsageError("the limit of documents must be 1 at least")
+    parts: list[Part] = []
     for name in paths:
-        path = Path(name)
-        if not path.exists():
-            raise UsageError(f"{name}: no such file or folder")
-        for file in _files(path) if path.is_dir() else [path]:
-            if field is not None and file.suffix == ".jsonl":
-                documents.extend(_fields(file, field))
-            else:
-                documents.append(Document(str(file), file.read_bytes))
-    if not documents:
+        if name.startswith("corpus:"):
+            store = corpora or CorpusStore()
+            parts += _parts(store.files(name.removeprefix("corpus:")), field)
+        elif not name.startswith("hf://"):
+            parts += _parts(_paths(name), field)
+        elif field is None:
+            raise UsageError(f"{name}: a field of its rows must be named (--field)")
+        elif offline:
+            raise CorpusError(f"{name}: this is offline")
+        else:
+            parts.append(functools.partial(_hub_rows, name, _open_hub(name), field))
+    if field is not None and parts and all(isinstance(part, _Files) for part in parts):
+        raise UsageError(f"there are no rows to take the field {field!r} of")
+    # The first row of every table, so that no measurement starts before a wrong field is found.
+    if not [part for part in parts if next(part(), None) is not None]:
         raise UsageError("there is nothing to measure")
-    return documents
+    return Documents(parts, limit=limit, join=join)

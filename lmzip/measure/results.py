@@ -11,63 +11,87 @@ from typing import Any
 
 from ..errors import CorruptError
 
-__all__ = ["Measurement", "ResultStore", "pool", "result_key"]
+__all__ = ["Measurement", "ResultStore", "Settings", "pool", "result_key"]
 
 
-def result_key(sha256: str, identity: str, settings: dict[str, int]) -> str:
-    """Names a document, a model, and everything else that an archive's bytes depend on."""
+Settings = dict[str, int | str]
+
+
+def result_key(sha256: str, identity: str, settings: Settings) -> str:
+    """Names a document, what measured it, and everything else that the bits depend on."""
     return json.dumps([sha256, identity, settings], sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """A document (or a sum of some) compressed with one model and one set of parameters."""
+    """What one method makes of a document, or of the sum of some."""
 
     document: str
     sha256: str
     """Of the document's bytes; empty for sums."""
     model: str
+    """The method's name: a model's, or a classical compressor's."""
+    kind: str
+    """`archive`: the size of an lmzip file. `classical`: the size of another program's. `ideal`:
+    the information under a model's predictions, which nothing was coded with."""
     identity: str
-    """Of the model's pack."""
-    model_bytes: int
-    """Size of the pack: what a receiver without the model would need besides."""
-    settings: dict[str, int]
-    """Window, stream length and so on: all that changes the bytes."""
+    """Of the model's pack, or what else determines the bits."""
     content_bytes: int
-    tokens: int
-    """In the blocks that the model coded."""
-    ideal_bits: float
-    payload_bytes: int
-    """Of the coded blocks, without the container."""
-    archive_bytes: int
-    """The whole file."""
-    modelled_bytes: int
-    """Contents of the blocks that the model coded; of the others zstd was smaller, or raw bytes."""
     compress_s: float
-    decompress_s: float | None
+    archive_bytes: int | None = None
+    """The whole file; None if there is none."""
+    ideal_bits: float | None = None
+    """The information under the predictions that are coded with; None for classical programs."""
+    payload_bytes: int | None = None
+    """Of the coded blocks, without the container."""
+    modelled_bytes: int = 0
+    """Contents that the model coded; of other blocks zstd was smaller, or raw bytes."""
+    tokens: int = 0
+    unscored_tokens: int = 0
+    """Tokens that a protocol leaves out."""
+    model_bytes: int = 0
+    """Size of the pack or the weights: what a receiver without the model would need besides."""
+    parameters: int = 0
+    flops_per_token: float = 0.0
+    """Two for every weight of a matrix that a token goes through; attention is not counted."""
+    settings: Settings = dataclasses.field(default_factory=dict)
+    """Window, stream length and so on: all that changes the bits."""
+    decompress_s: float | None = None
     """None if it was not decoded; otherwise it came back equal."""
     documents: int = 1
 
     @property
-    def bits_per_byte(self) -> float:
-        """Of the file."""
-        return 8 * self.archive_bytes / self.content_bytes
+    def total_bits(self) -> float:
+        """Of the file, if there is one, else the ideal ones."""
+        if self.archive_bytes is not None:
+            return 8.0 * self.archive_bytes
+        assert self.ideal_bits is not None
+        return self.ideal_bits
 
     @property
-    def ideal_bits_per_byte(self) -> float:
-        return self.ideal_bits / self.content_bytes
+    def bits_per_byte(self) -> float:
+        return self.total_bits / self.content_bytes
+
+    @property
+    def ideal_bits_per_byte(self) -> float | None:
+        return None if self.ideal_bits is None else self.ideal_bits / self.content_bytes
 
     @property
     def bits_per_token(self) -> float | None:
         """Ideal; None unless the model coded everything."""
-        if not self.tokens or self.modelled_bytes != self.content_bytes:
+        scored = self.tokens - self.unscored_tokens
+        if not scored or self.ideal_bits is None or self.modelled_bytes != self.content_bytes:
             return None
-        return self.ideal_bits / self.tokens
+        return self.ideal_bits / scored
 
     @property
     def two_part_bits_per_byte(self) -> float:
-        """The pack counted as part of the message, once."""
-        return 8 * (self.archive_bytes + self.model_bytes) / self.content_bytes
+        """The model counted as part of the message, once."""
+        return (self.total_bits + 8 * self.model_bytes) / self.content_bytes
+
+    @property
+    def flops_per_byte(self) -> float:
+        return self.flops_per_token * self.tokens / self.content_bytes
 
     @property
     def key(self) -> str:
@@ -81,13 +105,15 @@ class Measurement:
             "ideal_bits_per_byte": self.ideal_bits_per_byte,
             "bits_per_token": self.bits_per_token,
             "two_part_bits_per_byte": self.two_part_bits_per_byte,
+            "flops_per_byte": self.flops_per_byte,
         }
 
 
 _SUMMED = (
-    "content_bytes", "tokens", "ideal_bits", "payload_bytes", "archive_bytes", "modelled_bytes",
-    "compress_s", "documents",
+    "content_bytes", "tokens", "unscored_tokens", "modelled_bytes", "compress_s", "documents",
 )  # fmt: skip
+_SUMMED_IF_ALL = ("ideal_bits", "payload_bytes", "archive_bytes", "decompress_s")
+"""What is None for the sum if it is for one part."""
 
 
 def pool(measurements: Iterable[Measurement]) -> Measurement:
@@ -95,10 +121,11 @@ def pool(measurements: Iterable[Measurement]) -> Measurement:
     parts = list(measurements)
     first = parts[0]
     assert all((m.identity, m.settings) == (first.identity, first.settings) for m in parts)
-    sums = {name: sum(getattr(m, name) for m in parts) for name in _SUMMED}
-    times = [m.decompress_s for m in parts]
-    decoded = None if None in times else sum(t for t in times if t is not None)
-    return dataclasses.replace(first, document="all", sha256="", decompress_s=decoded, **sums)
+    sums: dict[str, Any] = {name: sum(getattr(m, name) for m in parts) for name in _SUMMED}
+    for name in _SUMMED_IF_ALL:
+        values = [getattr(m, name) for m in parts]
+        sums[name] = None if None in values else sum(values)
+    return dataclasses.replace(first, document="all", sha256="", **sums)
 
 
 _LINE_START = b'{"archive_bytes": '

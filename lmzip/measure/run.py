@@ -1,100 +1,53 @@
-"""Documents through the codec, as files are: what is reported is what was written."""
+"""Documents through a method, one measurement each; what the store holds is not made again."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import time
 from collections.abc import Callable, Iterable, Iterator
 
-from ..codec import (
-    CodecModel,
-    CodingParameters,
-    OneModel,
-    compress_stream,
-    decompress_stream,
-    model_reference,
-)
-from ..errors import CorruptError
-from ..format import FORMAT_VERSION
+from ..errors import MemoryLimitError
 from .documents import Document
+from .methods import Method
 from .results import Measurement, ResultStore, result_key
 
 __all__ = ["measure"]
 
-
-def _settings(model: CodecModel, parameters: CodingParameters) -> dict[str, int]:
-    """Everything that an archive's bytes depend on besides the model's weights."""
-    reference = model_reference(model, parameters)
-    names = ("numerics", "window", "sinks", "stream_tokens", "streams_at_once", "mixing",
-             "mixing_bits", "solid")  # fmt: skip
-    settings = {name: int(getattr(reference, name)) for name in names}
-    return settings | {"block_bytes": parameters.block_bytes, "format": FORMAT_VERSION}
+Progress = Callable[[int, int], None]
 
 
 def measure(
     documents: Iterable[Document],
-    model: CodecModel,
-    parameters: CodingParameters,
+    method: Method,
     *,
     decode: bool = False,
-    memory_limit: int,
     store: ResultStore | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    memory_limit: int | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Measurement]:
     """A measurement for every document that is not empty, those in the store not made again.
 
-    With `decode`, every archive is decoded and compared. `progress(content_bytes,
-    archive_bytes)` is called while a document is compressed. Raises CorruptError if an archive does
-    not decode to the document, OSError and others; what was measured before is in the store.
+    With `decode`, every archive is decoded and compared. Raises MemoryLimitError for a document of
+    more bytes than that, CorruptError, OSError and others; what was measured before is in the
+    store.
     """
-    models, settings = OneModel(model), _settings(model, parameters)
     for document in documents:
+        size = document.size_bytes
+        if memory_limit is not None and size is not None and size > memory_limit:
+            raise MemoryLimitError(
+                f"the document has {size:,} bytes and is held in memory, more than the limit of "
+                f"{memory_limit:,} (--memory-limit)"
+            )
         data = document.read()
         if not data:
             continue
-        sha256, identity = hashlib.sha256(data).hexdigest(), model.identity.hex()
-        known = store.find(result_key(sha256, identity, settings)) if store is not None else None
-        if known is not None and (known.decompress_s is not None or not decode):
-            yield dataclasses.replace(known, document=document.name, model=model.name)
+        sha256 = hashlib.sha256(data).hexdigest()
+        key = result_key(sha256, method.identity, method.settings)
+        known = store.find(key) if store is not None else None
+        if known is not None and not (decode and method.decodes and known.decompress_s is None):
+            yield dataclasses.replace(known, document=document.name, model=method.name)
             continue
-        archive = io.BytesIO()
-        started = time.perf_counter()
-        summary = compress_stream(
-            io.BytesIO(data),
-            archive.write,
-            models,
-            parameters,
-            size_bytes=len(data),
-            memory_limit=memory_limit,
-            progress=progress,
-        )
-        compressed = time.perf_counter()
-        decompress_s = None
-        if decode:
-            back = io.BytesIO()
-            archive.seek(0)
-            decompress_stream(archive, back.write, models, memory_limit=memory_limit)
-            if back.getvalue() != data:
-                raise CorruptError(f"{document.name}: does not decode to what was compressed")
-            decompress_s = time.perf_counter() - compressed
-        measurement = Measurement(
-            document=document.name,
-            sha256=sha256,
-            model=model.name,
-            identity=identity,
-            model_bytes=model.pack_bytes,
-            settings=settings,
-            content_bytes=len(data),
-            tokens=summary.tokens,
-            ideal_bits=summary.ideal_bits,
-            payload_bytes=summary.payload_bytes,
-            archive_bytes=summary.archive_bytes,
-            modelled_bytes=summary.modelled_bytes,
-            compress_s=compressed - started,
-            decompress_s=decompress_s,
-        )
+        measurement = method.measure(document.name, data, decode=decode, progress=progress)
         if store is not None:
             store.add(measurement)
         yield measurement

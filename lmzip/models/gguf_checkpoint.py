@@ -149,7 +149,12 @@ def _tokenizer_json(path: Path, field: Any, tokens: list[str]) -> str:
             "normalizer": None,
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": _PRE_TOKENIZERS[pre]},
             "post_processor": None,
-            "decoder": {"type": "ByteLevel"},
+            "decoder": {
+                "type": "ByteLevel",
+                "add_prefix_space": False,
+                "trim_offsets": True,
+                "use_regex": True,
+            },
             "model": {
                 "type": "BPE",
                 "vocab": {token: i for i, token in enumerate(tokens)},

@@ -1,5 +1,6 @@
-"""Tables of what was measured. Measures nothing."""
+"""Tables, plots and pages of what was measured. Measures nothing."""
 
-from .tables import markdown_table
+from .content import comparison_tables, measurement_tables
+from .tables import markdown
 
-__all__ = ["markdown_table"]
+__all__ = ["comparison_tables", "markdown", "measurement_tables"]

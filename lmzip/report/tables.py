@@ -2,68 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ..measure import Measurement, pool
+from .html import Cell, Table
 
-__all__ = ["markdown_table"]
-
-_COLUMNS = ("document", "bytes", "tokens", "archive", "bits/byte", "ideal", "bits/token", "kB/s")
+__all__ = ["markdown"]
 
 
-def _rate(content_bytes: int, seconds: float | None) -> str:
-    return f"{content_bytes / seconds / 1e3:.1f}" if seconds else "-"
+def _text(cell: Cell, decimals: int) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:.1f}" if round(cell, 1) == cell else f"{cell:.{decimals}f}"
+    return f"{cell:,}" if isinstance(cell, int) else cell.replace("|", "\\|")
 
 
-def _row(m: Measurement, name: str) -> list[str]:
-    rates = _rate(m.content_bytes, m.compress_s)
-    if m.decompress_s is not None:
-        rates += f" / {_rate(m.content_bytes, m.decompress_s)}"
-    per_token = m.bits_per_token
-    return [
-        name,
-        f"{m.content_bytes:,}",
-        f"{m.tokens:,}",
-        f"{m.archive_bytes:,}",
-        f"{m.bits_per_byte:.4f}",
-        f"{m.ideal_bits_per_byte:.4f}",
-        "-" if per_token is None else f"{per_token:.3f}",
-        rates,
-    ]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table that reads well as it is: names to the left, numbers to the right."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """A table that reads well as it is: words to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        first, *others = row
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        cells = [
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        ]
         lines.append(f"| {' | '.join(cells)} |")
-    rule = [f":{'-' * widths[0]}-", *(f"-{'-' * width}:" for width in widths[1:])]
-    return [lines[0], f"|{'|'.join(rule)}|", *lines[1:]]
+    rule = ["-" * (width - 1) + ":" if flush else "-" * width
+            for width, flush in zip(widths, right, strict=True)]  # fmt: skip
+    lines.insert(1, f"| {' | '.join(rule)} |")
+    return lines
 
 
-def markdown_table(measurements: Sequence[Measurement]) -> str:
-    """A table a model, each with the sum of its documents and the sum with the model's own size."""
+def markdown(tables: Iterable[Table], *, headings: bool = False) -> str:
+    """The tables below one another, each with its title before and its note behind it."""
     parts = []
-    for identity in dict.fromkeys((m.model, m.identity) for m in measurements):
-        mine = [m for m in measurements if (m.model, m.identity) == identity]
-        rows = [list(_COLUMNS), *(_row(m, m.document) for m in mine)]
-        total = pool(mine)
-        if len(mine) > 1:
-            rows.append(_row(total, f"all {len(mine)}"))
-        s = total.settings
-        mixing = f"mixing of {s['mixing_bits']} bits" if s["mixing"] else "no mixing"
-        at_once = f"{s['streams_at_once']} at once" if s["streams_at_once"] else "all at once"
-        parts.append(
-            f"{total.model} ({identity[1][:16]}), window {s['window']}, streams of "
-            f"{s['stream_tokens']} tokens, {at_once}, blocks of {s['block_bytes']:,} bytes"
-            f"{' (solid)' if s['solid'] else ''}, {mixing}\n\n"
-            + "\n".join(_aligned(rows))
-            + f"\n\nWith the model's own {total.model_bytes:,} bytes, once: "
-            f"{total.two_part_bits_per_byte:.4f} bits/byte."
-        )
+    for table in tables:
+        if not table.rows:
+            continue
+        numeric = [
+            not any(isinstance(row[i], str) for row in table.rows)
+            for i in range(len(table.columns))
+        ]
+        rows = [[c.replace("|", "\\|") for c in table.columns]]
+        rows += [[_text(cell, table.decimals) for cell in row] for row in table.rows]
+        parts.append(f"## {table.title}" if headings else table.title)
+        parts.append("\n".join(_aligned(rows, numeric)))
+        if table.note:
+            parts.append(table.note)
     return "\n\n".join(parts)

@@ -1,0 +1,88 @@
+"""What commands write about single tokens: rows of --per-token, and what --html shows of a text."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ..files import atomic_output
+
+if TYPE_CHECKING:
+    from ..measure import Document, Measurement, Method, TokenTable
+    from ..report.html import HeatMap
+
+__all__ = ["TokenOutput"]
+
+_SHOWN_ALTERNATIVES = 4
+
+
+class TokenOutput:
+    """Collects tokens as documents are measured, if anything is to be written about them."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+        self._stack = contextlib.ExitStack()
+        self._writer: Any = None
+        self.tables: list[TokenTable] = []
+        """Without texts, for sums."""
+        self.heat_maps: list[HeatMap] = []
+        self.command = shlex.join(["lmzip", *sys.argv[1:]])
+
+    def __enter__(self) -> TokenOutput:
+        path = self._given.get("per_token")
+        if path is not None:
+            from ..measure import TokenWriter
+
+            file = self._stack.enter_context(atomic_output(path, overwrite=True))
+            try:
+                self._writer = TokenWriter(file, parquet=path.suffix == ".parquet")
+            except BaseException:
+                self._stack.__exit__(*sys.exc_info())
+                raise
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if self._writer is not None and error[0] is None:
+                self._writer.close()
+        finally:
+            self._stack.__exit__(*error)
+
+    @property
+    def wanted(self) -> bool:
+        return self._writer is not None or bool(self._given.get("html"))
+
+    def add(self, method: Method, document: Document, measurement: Measurement) -> None:
+        """Note a measured document's tokens."""
+        if not self.wanted:
+            return
+        data = document.read()
+        table = method.tokens(document.name, data, top=self._given.get("alternatives") or 0)
+        if table is None:
+            return
+        if self._writer is not None:
+            self._writer.add(table)
+        if self._given.get("html"):
+            self.tables.append(dataclasses.replace(table, texts=(), alternatives=()))
+            self._add_heat_map(method, document.name, data)
+
+    def _add_heat_map(self, method: Method, name: str, data: bytes) -> None:
+        from ..report.pages import heat_map
+
+        shown = self._given["heat_map"]
+        if not shown:
+            return
+        part = data[:shown]
+        while part and len(part) < len(data) and data[len(part)] & 0xC0 == 0x80:
+            part = part[:-1]  # between characters
+        table = method.tokens(name, part, top=_SHOWN_ALTERNATIVES)
+        if table is not None:
+            self.heat_maps.append(heat_map(table, len(part), len(part) == len(data)))
+
+    def write_page(self, page: str) -> None:
+        """The page at --html, whole or not at all."""
+        with atomic_output(self._given["html"], overwrite=True) as out:
+            out.write(page.encode())

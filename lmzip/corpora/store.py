@@ -1,0 +1,157 @@
+"""Sets of texts on this machine: a folder of folders, one a set, each placed whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..errors import CorpusError, UsageError
+from .folders import Progress, local_files, problem_of
+from .manifest import CorpusFile, Manifest, read_manifest
+
+__all__ = ["CorpusStore", "default_home", "shipped_manifests"]
+
+_SHIPPED = Path(__file__).parent / "manifests"
+"""Manifests that come with lmzip."""
+
+
+def default_home() -> Path:
+    """The user's cache folder for lmzip."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("lmzip", appauthor=False))
+
+
+def shipped_manifests() -> list[Manifest]:
+    """The manifests that come with lmzip, by name."""
+    return [read_manifest(path) for path in sorted(_SHIPPED.glob("*.toml"))]
+
+
+class CorpusStore:
+    """The sets under one folder. In the folders `extra`, files of the shipped sets are also found.
+
+    Two processes may use it at once: sets appear by renaming, under a lock a name.
+    """
+
+    def __init__(
+        self, home: Path | None = None, *, extra: Sequence[Path] = (), offline: bool = False
+    ) -> None:
+        self.folder = (home or default_home()) / "corpora"
+        self.extra = tuple(extra)
+        self.offline = offline
+
+    def manifest(self, target: str) -> Manifest:
+        """The shipped manifest of a name, or the one in a file `*.toml`. Raises UsageError."""
+        if target.endswith(".toml"):
+            path = Path(target)
+            if not path.is_file():
+                raise UsageError(f"{target}: no such manifest")
+            return read_manifest(path)
+        path = _SHIPPED / f"{target}.toml"
+        if not target or "/" in target or "\\" in target or not path.is_file():
+            raise UsageError(f"{target!r} is no known set ('lmzip corpora list' shows them)")
+        return read_manifest(path)
+
+    def installed(self, manifest: Manifest) -> Path | None:
+        """The folder of a set in the store, or where its manifest says it is; None if not there."""
+        for folder in (manifest.folder, self.folder / manifest.name):
+            if folder is not None and folder.is_dir():
+                return folder
+        return None
+
+    def _place_of(self, manifest: Manifest, file: CorpusFile) -> Path:
+        """Where a file of a set is, or would be."""
+        folder = self.installed(manifest) or self.folder / manifest.name
+        folders = [folder, *(self.extra if manifest.folder is None else ())]
+        paths = [place / file.path for place in folders]
+        return next((path for path in paths if path.is_file()), paths[0])
+
+    def files(self, target: str) -> list[tuple[str, Path]]:
+        """Name (`set/path`) and path of every file of a set, by its name or manifest.
+
+        Sizes are checked, hashes not (`verify` does). Raises UsageError, CorpusError.
+        """
+        manifest = self.manifest(target)
+        if manifest.local is not None:
+            found = local_files(manifest.local)
+            if not found:
+                raise CorpusError(f"{manifest.name}: this machine has none of its files")
+            return [(f"{manifest.name}/{relative}", path) for relative, path in found]
+        places = [(file, self._place_of(manifest, file)) for file in manifest.files]
+        bad = [
+            file.path
+            for file, path in places
+            if not path.is_file() or path.stat().st_size != file.size_bytes
+        ]
+        if bad:
+            raise CorpusError(
+                f"{manifest.name}: {len(bad)} of {len(places)} files are missing or of a wrong size"
+                f"; 'lmzip corpora get {target}' fetches it"
+            )
+        return [(f"{manifest.name}/{file.path}", path) for file, path in places]
+
+    def verify(
+        self, manifest: Manifest, folder: Path | None = None, *, progress: Progress | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """Path and problem of every file that is missing or differs, in `folder` if it is given."""
+        done = 0
+        for file in manifest.files:
+            path = folder / file.path if folder is not None else self._place_of(manifest, file)
+            if problem := problem_of(file, path):
+                yield file.path, problem
+            done += file.size_bytes
+            if progress is not None:
+                progress("verifying", done, manifest.size_bytes)
+
+    def get(
+        self,
+        manifest: Manifest,
+        *,
+        origin: str | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """The folder of a set, fetched unless it is there already; `origin` replaces its sources.
+
+        Every file is checked before anything appears. Raises UsageError, CorpusError, OSError.
+        """
+        from .fetch import fetch_files, needs_network
+
+        name, target = manifest.name, self.folder / manifest.name
+        if manifest.local is not None:
+            raise UsageError(f"{name} is a set of files that this machine has; nothing to fetch")
+        for shipped in shipped_manifests():
+            if shipped.name == name and shipped.files != manifest.files:
+                raise UsageError(f"{name!r} is the name of another set, which comes with lmzip")
+        with self._lock(name):
+            if target.is_dir() and not force:
+                bad = list(self.verify(manifest, target))
+                if bad:
+                    raise CorpusError(
+                        f"{target}: {len(bad)} files missing or not right (--force fetches it anew)"
+                    )
+                return target
+            if self.offline and needs_network(manifest, origin):
+                raise CorpusError(f"{name} is not here, and this is offline")
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".get-") as work:
+                files = fetch_files(manifest, Path(work), origin=origin, progress=progress)
+                if target.exists():
+                    os.rename(target, Path(work, "old"))
+                os.rename(files, target)
+        return target
+
+    @contextlib.contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        import filelock
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CorpusError(f"cannot write to {self.folder}: {error.strerror}") from None
+        if not os.access(self.folder, os.W_OK):
+            raise CorpusError(f"cannot write to {self.folder}")
+        with filelock.FileLock(self.folder / f".{name}.lock"):
+            yield

@@ -1,0 +1,113 @@
+"""Protocols: how a document's tokens are cut into windows, and which of them are scored.
+
+A protocol is other people's way of counting, for comparisons with their numbers; `codec` is
+lmzip's own. Each says what it leaves out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from ..codec import stream_spans
+from ..errors import UsageError
+
+__all__ = ["PROTOCOLS", "Protocol", "Window", "protocol"]
+
+CRIL_BLOCK, CRIL_STRIDE = 1900, 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """One reading of some of a document's tokens: `context` <= `first` < `end`.
+
+    The model reads its start token, if `start`, then the tokens from `context` on; tokens `first`
+    to `end` are scored.
+    """
+
+    context: int
+    first: int
+    end: int
+    start: bool
+
+    @property
+    def inputs(self) -> int:
+        """How many tokens the model reads."""
+        return self.end - 1 - self.context + self.start
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A way of cutting."""
+
+    name: str
+    about: str
+    """What it does, and what it leaves out."""
+    windows: Callable[[int, int], list[Window]]
+    """Windows for so many tokens, of so many inputs at most. Raises UsageError."""
+    fixed_window: int | None = None
+    """Inputs of a window, if the protocol itself says."""
+
+
+def _codec(tokens: int, window: int) -> list[Window]:
+    spans = stream_spans(tokens, window, 0) if tokens else []
+    return [Window(a, a, b, start=True) for a, b in spans]
+
+
+def _lm_eval(tokens: int, window: int) -> list[Window]:
+    if not tokens:
+        return []
+    windows = [Window(0, 0, min(window, tokens), start=True)]
+    while windows[-1].end < tokens:
+        first = windows[-1].end
+        end = min(first + window, tokens)
+        # The last window is a full one: its context reaches back into the one before.
+        windows.append(Window(end - window - 1, first, end, start=False))
+    return windows
+
+
+def _cril(tokens: int, window: int) -> list[Window]:
+    length = window + 1
+    starts = range(0, tokens - length + 1, CRIL_STRIDE)
+    if not starts:
+        raise UsageError(
+            f"the protocol cril scores nothing in a document of {tokens} tokens: it needs {length}"
+        )
+    return [
+        Window(a, a + length - CRIL_STRIDE if a else 1, a + length, start=False) for a in starts
+    ]
+
+
+PROTOCOLS = {
+    p.name: p
+    for p in (
+        Protocol(
+            "codec",
+            "as archives are coded: streams of nearly equal length, each from the start token on; "
+            "every token is scored",
+            _codec,
+        ),
+        Protocol(
+            "lm-eval",
+            "lm-evaluation-harness' rolling windows: disjoint, each after the first reads one "
+            "token of the one before instead of a start token, the last reaches back to be a full "
+            "one; every token is scored",
+            _lm_eval,
+        ),
+        Protocol(
+            "cril",
+            "Compression Represents Intelligence Linearly: blocks of 1,900 every 512 tokens; "
+            "leaves out a document's first token and what is behind the last full block, and yet "
+            "divides by all bytes (theirs are characters, of all documents joined: --join)",
+            _cril,
+            CRIL_BLOCK,
+        ),
+    )
+}
+
+
+def protocol(name: str) -> Protocol:
+    """The protocol of that name. Raises UsageError."""
+    if name not in PROTOCOLS:
+        raise UsageError(f"no protocol {name!r} (there are: {', '.join(PROTOCOLS)})")
+    return PROTOCOLS[name]
