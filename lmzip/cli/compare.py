@@ -58,6 +58,12 @@ __all__ = ["compare"]
     metavar="BYTES",
     help="With --html: how much of each document to show.",
 )
+@click.option(
+    "--heat-map-of",
+    metavar="PATTERN",
+    multiple=True,
+    help="With --html: show only documents of such names.  [default: all]",
+)
 @coding_options
 @models_options
 @click.help_option("-h", "--help")

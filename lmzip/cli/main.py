@@ -8,17 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from .. import __version__
 from ..errors import LmzipError, UsageError
-from .compare import compare
-from .corpora import corpora
-from .info import info
-from .measure import measure
-from .models import models
 from .options import coding_options, model_options
 
 __all__ = ["main"]
@@ -43,6 +39,10 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
 
 
+_SUBCOMMANDS = ("models", "info", "measure", "compare", "corpora")
+"""Modules of this package, each with the command of its name."""
+
+
 class _Lmzip(click.Group):
     """`lmzip FILE...` codes files; `lmzip models ...` and the like are subcommands.
 
@@ -50,9 +50,19 @@ class _Lmzip(click.Group):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in self.commands:
+        if not args or args[0] not in self.list_commands(ctx):
             args = ["code", *args]
         return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *_SUBCOMMANDS]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command; a subcommand's module is imported when it is called for."""
+        if name in _SUBCOMMANDS:
+            command: click.Command = getattr(import_module(f".{name}", __package__), name)
+            return command
+        return super().get_command(ctx, name)
 
 
 class _Code(click.Command):
@@ -102,13 +112,6 @@ def code(files: tuple[str, ...], **options: Any) -> None:
     from .files import run
 
     run(files, **options)
-
-
-lmzip.add_command(models)
-lmzip.add_command(info)
-lmzip.add_command(measure)
-lmzip.add_command(compare)
-lmzip.add_command(corpora)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

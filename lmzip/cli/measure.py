@@ -56,6 +56,12 @@ __all__ = ["measure"]
     is_flag=True,
     help="Let each model make up a text; it must cost what its entropy says.",
 )
+@click.option(
+    "--heat-map-of",
+    metavar="PATTERN",
+    multiple=True,
+    help="With --html: show only documents of such names.  [default: all]",
+)
 @coding_options
 @models_options
 @click.help_option("-h", "--help")

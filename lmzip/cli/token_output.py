@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fnmatch
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
@@ -72,8 +73,8 @@ class TokenOutput:
     def _add_heat_map(self, method: Method, name: str, data: bytes) -> None:
         from ..report.pages import heat_map
 
-        shown = self._given["heat_map"]
-        if not shown:
+        shown, patterns = self._given["heat_map"], self._given["heat_map_of"]
+        if not shown or (patterns and not any(fnmatch.fnmatch(name, p) for p in patterns)):
             return
         part = data[:shown]
         while part and len(part) < len(data) and data[len(part)] & 0xC0 == 0x80:

@@ -20,7 +20,7 @@ _KINDS = {"archive": "file", "classical": "file", "ideal": "ideal"}
 
 def _rate(content_bytes: int, seconds: float | None) -> float | None:
     """Kilobytes a second."""
-    return None if not seconds else round(content_bytes / seconds / 1e3, 1)
+    return None if not seconds else content_bytes / seconds / 1e3
 
 
 def describe_method(m: Measurement) -> str:
@@ -63,6 +63,7 @@ def measurement_tables(measurements: Sequence[Measurement]) -> list[Table]:
                 tuple(rows),
                 f"With the model's own {total.model_bytes:,} bytes, once: "
                 f"{total.two_part_bits_per_byte:.4f} bits/byte.",
+                (0, 0, 0, 0, 4, 4, 3, 1, 1),
             )
         )  # fmt: skip
     return tables
@@ -97,7 +98,7 @@ def comparison_tables(comparison: Comparison, *, all_pairs: bool = True) -> list
                 i + 1, m.model, _KINDS[m.kind], m.bits_per_byte, m.two_part_bits_per_byte,
                 _rate(m.content_bytes, m.compress_s), _rate(m.content_bytes, m.decompress_s),
                 m.parameters or None,
-                round(m.flops_per_byte / 1e3, 1) if m.flops_per_token else None,
+                m.flops_per_byte / 1e3 if m.flops_per_token else None,
                 m.model_bytes or None, "yes" if i in comparison.front else "",
             )
             for i, m in enumerate(comparison.methods)
@@ -106,6 +107,7 @@ def comparison_tables(comparison: Comparison, *, all_pairs: bool = True) -> list
         "information under the model's predictions, nothing was coded. `with model`: the model's "
         "own bytes added once. FLOPs are two for every weight of a matrix that a token goes "
         "through. Pareto: no other method is both smaller and faster to compress.",
+        (0, 0, 0, 4, 4, 1, 1, 0, 1, 0, 0),
     )  # fmt: skip
     names = tuple(m.model for m in comparison.methods)
     by_document = Table(

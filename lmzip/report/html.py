@@ -22,13 +22,22 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to sort by a click. A float is shown with so many `decimals`, None as a dash."""
+    """Rows to sort by a click. A float is shown with so many `decimals`, None as a dash.
+
+    `decimals` are one number for all columns, or one for each.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
-    decimals: int = 4
+    decimals: int | tuple[int, ...] = 4
+
+    @property
+    def column_decimals(self) -> tuple[int, ...]:
+        """Decimals of each column."""
+        one = self.decimals
+        return (one,) * len(self.columns) if isinstance(one, int) else one
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,14 @@ _UNFIT_IN_TEXT = re.compile(f"[{_UNFIT}]")
 _UNFIT_IN_DATA = re.compile(f"[<\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff{_UNFIT}]")
 
 
-def _seen(match: re.Match[str]) -> str:
-    """A picture of a control character, or an escape."""
-    code = ord(match[0])
-    return chr(0x2400 + code) if code < 32 else "␡" if code == 127 else ascii(match[0])[1:-1]
+def _escape(match: re.Match[str]) -> str:
+    """As Python writes it."""
+    return ascii(match[0])[1:-1]
 
 
 def _text(text: str) -> str:
     """Any text at all, as HTML."""
-    return escape(_UNFIT_IN_TEXT.sub(_seen, text))
+    return escape(_UNFIT_IN_TEXT.sub(_escape, text))
 
 
 def _paragraphs(text: str, kind: str) -> str:
@@ -121,8 +129,7 @@ def _table(number: int, table: Table) -> str:
     if any(len(row) != len(table.columns) for row in table.rows):
         raise ValueError(f"table {table.title!r}: each row needs {len(table.columns)} cells")
     numeric = [
-        any(row[i] is not None for row in table.rows)
-        and not any(isinstance(row[i], str) for row in table.rows)
+        bool(table.rows) and not any(isinstance(row[i], str) for row in table.rows)
         for i in range(len(table.columns))
     ]
     tags = ["th" if i == 0 and not n else "td" for i, n in enumerate(numeric)]
@@ -133,8 +140,8 @@ def _table(number: int, table: Table) -> str:
     body = "".join(
         "<tr>"
         + "".join(
-            _cell(cell, table.decimals, n, tag)
-            for cell, n, tag in zip(row, numeric, tags, strict=True)
+            _cell(cell, d, n, tag)
+            for cell, d, n, tag in zip(row, table.column_decimals, numeric, tags, strict=True)
         )
         + "</tr>\n"
         for row in table.rows
@@ -159,16 +166,16 @@ def _attributes(old: dict[str, str], prefix: str) -> Iterable[tuple[str, str]]:
     for key, value in old.items():
         key = key.replace(_SVG, "").replace(_XLINK, "").replace(_XML, "xml:")
         value = _REFERENCE.sub(rf"url(#{prefix}\1)", value.replace("#010203", "currentColor"))
-        if key == "href" and value.startswith("#"):
-            yield key, f"#{prefix}{value[1:]}"
+        if key == "href":
+            if value.startswith("#"):
+                yield key, f"#{prefix}{value[1:]}"
+            elif value.startswith("data:image/"):
+                yield key, value
         elif key == "id":
             yield key, prefix + value
         elif key in ("aria-labelledby", "aria-describedby"):
             yield key, " ".join(prefix + name for name in value.split())
-        elif "{" in key or key.startswith("on") or key == "href":
-            if value.startswith("data:image/"):
-                yield key, value
-        else:
+        elif "{" not in key and not key.startswith("on"):
             yield key, value
 
 
@@ -192,7 +199,7 @@ def _figure(number: int, figure: Figure) -> str:
     """Raises ValueError where the SVG is not well-formed XML."""
     prefix = f"figure-{number}-"
     try:
-        root = ElementTree.fromstring(_UNFIT_IN_TEXT.sub(_seen, figure.svg))
+        root = ElementTree.fromstring(_UNFIT_IN_TEXT.sub(_escape, figure.svg))
     except ElementTree.ParseError as error:
         raise ValueError(f"figure {figure.title!r}: {error}") from error
     _simplify(root, prefix)

@@ -61,37 +61,33 @@
   const MOST = { bits: 16, surprise: 8 };
   let map, spans, at, under, shown; // `at`: the token that has the keyboard; `under`: the mouse
 
-  const UNSEEN = /[\0-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]/u;
-  const JOINING = /[\xad\u061c\u200c-\u200f]/u;
-  const picture = (char) => {
-    const code = char.codePointAt(0);
-    if (char === "\n") return "\u21b5";
-    if (char === "\t") return "\u2192";
-    if (code < 32) return String.fromCharCode(0x2400 + code);
-    return code < 256 ? "\\x" + code.toString(16) : "\\u" + code.toString(16).padStart(4, "0");
+  const UNSEEN = new RegExp("[\\0-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b-\\u200f\\u2028-\\u202e" +
+    "\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]", "u");
+  const JOINING = /[\xad\u061c\u200c-\u200f]/;
+  const PICTURES = { "\n": "\u21b5", "\t": "\u2192", "\r": "\\r" };
+  const ESCAPES = { "\n": "\\n", "\t": "\\t", "\r": "\\r", " ": "\u2423", "": "\u2205" };
+  const hex = (char) => {
+    const digits = char.codePointAt(0).toString(16);
+    return digits.length > 2 ? "\\u" + digits.padStart(4, "0") : "\\x" + digits.padStart(2, "0");
   };
   // The text with what cannot be seen drawn. In the running text newlines and tabs also act, and
   // what shapes or turns the letters beside it is left to do so; embeddings and overrides are not.
   const draw = (element, text, running) => {
     const alone = ![...text].some((char) => !UNSEEN.test(char));
     let plain = "";
-    const flush = () => {
-      if (plain) element.append(plain);
-      plain = "";
-    };
     for (const char of text) {
-      const unseen = running ? UNSEEN.test(char) && (alone || !JOINING.test(char)) : UNSEEN.test(char) || char === " ";
-      if (!unseen) {
+      const kept = running
+        ? !UNSEEN.test(char) || (!alone && JOINING.test(char))
+        : !UNSEEN.test(char) && char !== " ";
+      if (kept) {
         plain += char;
         continue;
       }
-      flush();
-      element.append(make("i", "", char === " " ? "\u2423" : running || !/[\n\t\r]/.test(char) ? picture(char)
-        : { "\n": "\\n", "\t": "\\t", "\r": "\\r" }[char]));
-      if (running && /[\n\t]/.test(char)) plain = char;
+      element.append(plain, make("i", "", (running ? PICTURES : ESCAPES)[char] ?? hex(char)));
+      plain = running && /[\n\t]/.test(char) ? char : "";
     }
-    flush();
-    if (!text) element.append(make("i", "", "\u2205"));
+    element.append(plain);
+    if (!text) element.append(make("i", "", ESCAPES[""]));
     return element;
   };
   const code = (text) => draw(make("code"), text, false);
@@ -101,8 +97,10 @@
     : p >= 0.001 ? (100 * p).toPrecision(p < 0.01 ? 2 : 3) + " %"
     : p >= 1e-9 ? "1 in " + count(Math.round(Number((1 / p).toPrecision(3))))
     : p.toExponential(1);
+  const percent = (p) => (p < 1e-5 ? "<0.001 %" : p < 0.001 ? (100 * p).toFixed(3) + " %" : chance(p));
   const signed = (x) => (x < 0 ? "\u2212" : "+") + Math.abs(x).toFixed(2);
-  const term = (list, name, ...parts) => list.append(make("dt", "", name), make("dd", "", ...parts));
+  const term = (list, name, ...parts) =>
+    list.append(make("div", "", make("dt", "", name), make("dd", "", ...parts)));
 
   const colour = (element, x, most) => {
     element.style.setProperty("--x", x === null ? 0 : Math.min(100, (100 * Math.abs(x)) / most).toFixed(1));
@@ -162,7 +160,7 @@
         bar.style.width = 100 * tops[k + 1] + "%";
         const other = map.words[tops[k]];
         list.append(make("li", other === text ? "it" : "", code(other), make("div", "", bar),
-          make("small", "", chance(tops[k + 1]))));
+          make("small", "", percent(tops[k + 1]))));
       }
       tip.append(make("h4", "", "The model's guesses"), list);
     }

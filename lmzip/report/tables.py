@@ -13,7 +13,7 @@ def _text(cell: Cell, decimals: int) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, float):
-        return f"{cell:.1f}" if round(cell, 1) == cell else f"{cell:.{decimals}f}"
+        return f"{cell:,.{decimals}f}"
     return f"{cell:,}" if isinstance(cell, int) else cell.replace("|", "\\|")
 
 
@@ -44,7 +44,10 @@ def markdown(tables: Iterable[Table], *, headings: bool = False) -> str:
             for i in range(len(table.columns))
         ]
         rows = [[c.replace("|", "\\|") for c in table.columns]]
-        rows += [[_text(cell, table.decimals) for cell in row] for row in table.rows]
+        rows += [
+            [_text(cell, d) for cell, d in zip(row, table.column_decimals, strict=True)]
+            for row in table.rows
+        ]
         parts.append(f"## {table.title}" if headings else table.title)
         parts.append("\n".join(_aligned(rows, numeric)))
         if table.note:
