@@ -110,7 +110,8 @@ void bind_model(nb::module_& m) {
         .def_prop_ro("bytes", &lmzip::Cache::bytes)
         .def("keep", [](lmzip::Cache& cache, Array<const std::int64_t, 1> rows) {
             cache.keep(rows.data(), rows.shape(0));
-        });
+        })
+        .def("spread", &lmzip::Cache::spread);
     nb::class_<lmzip::States>(m, "States").def(nb::init<>());
     nb::class_<BoundModel>(m, "Model", "A decoder in exact arithmetic; not for two threads at once.")
         .def(nb::init<const nb::dict&, nb::dict, std::size_t, const std::string&>(), "config"_a,

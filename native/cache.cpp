@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 
 #if defined(__linux__)
@@ -82,6 +84,18 @@ void Cache::keep(const std::int64_t* rows, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i)
         kept.push_back(rows_.at(static_cast<std::size_t>(rows[i])));
     rows_ = std::move(kept);
+}
+
+void Cache::spread() {
+    if (rows_.size() != 1) throw std::logic_error("only a single stream can be spread");
+    const std::size_t source = rows_[0], bytes = shape_.kv_heads * head_bytes_;
+    for (std::size_t layer = 0; layer < shape_.layers; ++layer) {
+        std::uint8_t* at = entries_ + layer * shape_.streams * bytes;
+        for (std::size_t stream = 0; stream < shape_.streams; ++stream)
+            if (stream != source) std::memcpy(at + stream * bytes, at + source * bytes, bytes);
+    }
+    rows_.resize(shape_.streams);
+    std::iota(rows_.begin(), rows_.end(), std::size_t{0});
 }
 
 }  // namespace lmzip

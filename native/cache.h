@@ -46,6 +46,9 @@ class Cache {
 
     // Drop all streams but these, in that order. Throws std::out_of_range.
     void keep(const std::int64_t* rows, std::size_t count);
+    // Go on as all the streams of the shape, each of which has read what the only one kept has.
+    // Throws std::logic_error if that is not one.
+    void spread();
 
     std::size_t bytes() const { return bytes_; }
 

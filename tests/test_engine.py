@@ -84,6 +84,24 @@ def test_dropping_streams_leaves_the_others_alone(engine):
     np.testing.assert_array_equal(engine.forward(tokens[kept, 7:], cache).high(), high[kept, 7:])
 
 
+@pytest.mark.parametrize(("window", "sinks"), [(40, 4), (6, 2), (5, 0)])
+def test_a_common_beginning_is_read_once(engine, window, sinks):
+    tokens = random_tokens(engine, 3, 30)
+    tokens[:, :17] = tokens[1, :17]
+    high, low = frequencies(engine, tokens, [30], window, sinks)
+    cache = engine.new_cache(3, window, sinks, 30)
+    cache.keep(np.array([1]))
+    engine.forward(tokens[1:2, :9], cache)
+    engine.forward(tokens[1:2, 9:17], cache)
+    cache.spread()
+    for first, end in ((17, 18), (18, 30)):
+        predictions = engine.forward(tokens[:, first:end], cache)
+        np.testing.assert_array_equal(predictions.high(), high[:, first:end])
+        asked = tokens[:, first:end] * 7 % engine.config.vocab // RADIX
+        np.testing.assert_array_equal(predictions.low(asked), low[:, first:end])
+    assert cache.position == 30
+
+
 def test_frequencies_are_valid(engine):
     high, low = frequencies(engine, random_tokens(engine, 2, 10), [10])
     for freqs in (high, low):

@@ -112,6 +112,24 @@ def test_splits_threads_and_dropped_streams(pack, window, sinks):
     np.testing.assert_array_equal(got, expected[0][kept, 40:])
 
 
+@pytest.mark.parametrize(("window", "sinks"), [(64, 4), (7, 0), (5, 2)])
+def test_a_common_beginning_is_read_once(pack, window, sinks):
+    tokens = random_tokens(pack, 5, 50)
+    tokens[:, :33] = tokens[2, :33]
+    expected = frequencies(ReferenceEngine(pack), tokens, [50], window, sinks)
+    engine = NativeEngine(pack, threads=2)
+    cache = engine.new_cache(5, window, sinks, 50)
+    with pytest.raises(RuntimeError, match="single"):
+        cache.spread()
+    cache.keep(np.array([2]))
+    engine.forward(tokens[2:3, :20], cache)
+    engine.forward(tokens[2:3, 20:33], cache)
+    cache.spread()
+    cache.keep(np.array([0, 2, 3]))
+    got = engine.forward(tokens[[0, 2, 3], 33:], cache).high()
+    np.testing.assert_array_equal(got, expected[0][[0, 2, 3], 33:])
+
+
 def test_low_digits_may_be_asked_for_first(tiny_pack):
     tokens = random_tokens(tiny_pack, 2, 5)
     expected = ReferenceEngine(tiny_pack)

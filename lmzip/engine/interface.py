@@ -25,6 +25,12 @@ class Cache(Protocol):
     def keep(self, rows: NDArray[np.int64]) -> None:
         """Drop all streams but `rows`, in that order."""
 
+    def spread(self) -> None:
+        """Go on as all the streams that the cache was made for; the only one kept has read for all.
+
+        So what all streams begin with is computed once.
+        """
+
 
 class Predictions(Protocol):
     """The distributions of the tokens after those just fed, [B, T] of them.

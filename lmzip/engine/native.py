@@ -40,6 +40,9 @@ class NativeCache:
     def keep(self, rows: NDArray[np.int64]) -> None:
         self._native.keep(np.ascontiguousarray(rows, np.int64))
 
+    def spread(self) -> None:
+        self._native.spread()
+
 
 class NativePredictions:
     """Quantised final states of the tokens just fed; the head runs when it is asked."""

@@ -67,6 +67,7 @@ class ReferenceCache:
         config, device = engine.config, engine.device
         self.position = 0
         self.streams, self.window, self.sinks, self.length = streams, window, sinks, length
+        self._made_for = streams
         slots = min(length, sinks + window + _CHUNK_TOKENS - 1)
         self.ring = max(1, slots - sinks)
         shape = (config.layers, streams, config.kv_heads, slots)
@@ -82,6 +83,10 @@ class ReferenceCache:
         self.streams = len(rows)
         for name in ("keys", "values", "key_steps", "value_steps"):
             setattr(self, name, getattr(self, name).index_select(1, index))
+
+    def spread(self) -> None:
+        assert self.streams == 1, "only a single stream can be spread"
+        self.keep(np.zeros(self._made_for, np.int64))
 
     def chunk(self, tokens: int) -> int:
         """How many of the next `tokens` may be fed in one go."""

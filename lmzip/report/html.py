@@ -69,12 +69,12 @@ class HeatMap:
     note: str = ""
 
 
-# What HTML forbids in a text, or no encoding of UTF-8 can carry.
+# What HTML forbids in a text or UTF-8 cannot carry, and what turns the text around it.
 _UNFIT = "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
-_UNFIT += "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+_UNFIT += "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\u202a-\u202e\u2066-\u2069"
 _UNFIT_IN_TEXT = re.compile(f"[{_UNFIT}]")
-# In data also "<", which could end the element, and what hides or turns the text around it.
-_UNFIT_IN_DATA = re.compile(f"[<\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff{_UNFIT}]")
+# In data also "<", which could end the element, and what cannot be seen.
+_UNFIT_IN_DATA = re.compile(f"[<\u00ad\u061c\u200b-\u200f\u2028\u2029\u2060-\u206f\ufeff{_UNFIT}]")
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -281,7 +281,7 @@ def html_report(
             f'<section id="{key}">\n<h2>{name}</h2>\n{body}</section>\n'
             for key, name, body in sections
         ),
-        footer=_paragraphs(footer, "note"),
+        footer=f"<footer>\n{notes}</footer>\n" if (notes := _paragraphs(footer, "note")) else "",
         data="".join(map(_heat_map, heat_maps)),
         style=_resource("page.css"),
         script=script,

@@ -25,8 +25,10 @@
 
   // Tables: numbers before texts, nothing last, equals in the order of the page.
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
-  const value = (cell) =>
-    cell.classList.contains("none") ? null : cell.dataset.v ? Number(cell.dataset.v) : cell.textContent;
+  const value = (cell) => {
+    if (cell.classList.contains("none")) return null;
+    return cell.dataset.v ? Number(cell.dataset.v) : cell.textContent;
+  };
   const order = (a, b) =>
     typeof a !== typeof b ? (typeof a === "number" ? -1 : 1)
     : typeof a === "number" ? a - b || 0
@@ -43,8 +45,10 @@
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", down ? "descending" : "ascending");
         const keyed = rows.map((row) => [value(row.cells[column]), row]);
-        keyed.sort(([a], [b]) =>
-          a === null || b === null ? (a === null) - (b === null) : down ? order(b, a) : order(a, b));
+        keyed.sort(([a], [b]) => {
+          if (a === null || b === null) return (a === null) - (b === null);
+          return down ? order(b, a) : order(a, b);
+        });
         const sorted = document.createDocumentFragment();
         keyed.forEach(([, row]) => sorted.append(row));
         body.append(sorted);
@@ -97,13 +101,14 @@
     : p >= 0.001 ? (100 * p).toPrecision(p < 0.01 ? 2 : 3) + " %"
     : p >= 1e-9 ? "1 in " + count(Math.round(Number((1 / p).toPrecision(3))))
     : p.toExponential(1);
-  const percent = (p) => (p < 1e-5 ? "<0.001 %" : p < 0.001 ? (100 * p).toFixed(3) + " %" : chance(p));
+  const percent = (p) =>
+    p >= 0.001 ? chance(p) : p >= 1e-5 ? (100 * p).toFixed(3) + " %" : "<0.001 %";
   const signed = (x) => (x < 0 ? "\u2212" : "+") + Math.abs(x).toFixed(2);
   const term = (list, name, ...parts) =>
     list.append(make("div", "", make("dt", "", name), make("dd", "", ...parts)));
 
   const colour = (element, x, most) => {
-    element.style.setProperty("--x", x === null ? 0 : Math.min(100, (100 * Math.abs(x)) / most).toFixed(1));
+    element.style.setProperty("--x", Math.min(100, (100 * Math.abs(x ?? 0)) / most).toFixed(1));
     element.classList.toggle("cold", x < 0);
   };
   const scale = () => document.querySelector("input[name=scale]:checked").value;
@@ -115,7 +120,8 @@
     const swatches = make("div");
     for (let x = bits ? 0 : -most; x <= most; x += 2) {
       const label = (x < 0 ? "\u2212" : "") + Math.abs(x);
-      const swatch = make("span", "t", Math.abs(x) < most ? label : x < 0 ? "\u2264" + label : "\u2265" + label);
+      const end = Math.abs(x) < most ? "" : x < 0 ? "\u2264" : "\u2265";
+      const swatch = make("span", "t", end + label);
       colour(swatch, x, most);
       swatches.append(swatch);
     }
@@ -246,16 +252,17 @@
     term(list, "Tokens", count(tokens));
     term(list, "Total", count(Math.round(map.total)), " ",
       make("small", "", "bits, " + count(Math.ceil(map.total / 8)) + " bytes"));
-    term(list, "Mean", tokens ? (map.total / tokens).toFixed(3) : "\u2013", " ", make("small", "", "bits a token"));
+    const rate = (x) => [x.toFixed(3), " ", make("small", "", "bits a token")];
+    if (tokens) term(list, "Mean", ...rate(map.total / tokens));
     const known = map.entropy.filter((entropy) => entropy !== null);
     if (known.length) {
-      const mean = known.reduce((a, b) => a + b) / known.length;
-      term(list, "Entropy", mean.toFixed(3), " ", make("small", "", "bits a token"));
+      term(list, "Entropy", ...rate(known.reduce((a, b) => a + b) / known.length));
     }
     id("sums").replaceChildren(...list.childNodes);
     const byCost = [...map.bits.keys()].sort((a, b) => map.bits[b] - map.bits[a]).slice(0, 8);
     id("dear").replaceChildren(...byCost.map((i) => {
-      const button = make("button", "", code(map.words[map.tokens[i]]), make("small", "", map.bits[i].toFixed(1)));
+      const cost = make("small", "", map.bits[i].toFixed(1));
+      const button = make("button", "", code(map.words[map.tokens[i]]), cost);
       button.type = "button";
       button.onclick = () => go(spans[i], "center");
       return make("li", "", button);
@@ -267,7 +274,8 @@
   const open = () => {
     at = under = null;
     tip.hidden = true;
-    const source = sources.find((s) => s.dataset.document === documents.value && s.dataset.model === models.value);
+    const source = sources.find(
+      ({ dataset: { document, model } }) => document === documents.value && model === models.value);
     map = JSON.parse(source.textContent);
     spans = map.tokens.map((word) => draw(make("span", "t"), map.words[word], true));
     box.replaceChildren(...spans);
@@ -276,15 +284,17 @@
     paint();
     if (spans.length) hold(spans[0]);
   };
-  const offer = (select, names) => select.replaceChildren(...names.map((name) => new Option(name)));
+  const offer = (select, names) =>
+    select.replaceChildren(...names.map((name) => new Option(name, name)));
   const offerModels = () => {
     const before = models.value;
-    const names = sources.filter((s) => s.dataset.document === documents.value).map((s) => s.dataset.model);
+    const chosen = sources.filter((source) => source.dataset.document === documents.value);
+    const names = chosen.map((source) => source.dataset.model);
     offer(models, names);
     if (names.includes(before)) models.value = before;
     open();
   };
-  offer(documents, [...new Set(sources.map((s) => s.dataset.document))]);
+  offer(documents, [...new Set(sources.map((source) => source.dataset.document))]);
   documents.onchange = offerModels;
   models.onchange = open;
   id("scale").onchange = paint;
