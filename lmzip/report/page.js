@@ -62,11 +62,12 @@
   if (!sources.length) return;
   const [box, tip] = [id("tokens"), id("tip")];
   const [documents, models] = [id("document"), id("model")];
+  const small = matchMedia("(max-width: 40rem)"); // the tip is at the foot, over the text
   const MOST = { bits: 16, surprise: 8 };
   let map, spans, at, under, shown; // `at`: the token that has the keyboard; `under`: the mouse
 
   const UNSEEN = new RegExp("[\\0-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b-\\u200f\\u2028-\\u202e" +
-    "\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\ud800-\\udfff]", "u");
+    "\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff\\ud800-\\udfff]", "u");
   const JOINING = /[\xad\u061c\u200c-\u200f]/;
   const PICTURES = { "\n": "\u21b5", "\t": "\u2192", "\r": "\\r" };
   const ESCAPES = { "\n": "\\n", "\t": "\\t", "\r": "\\r", " ": "\u2423", "": "\u2205" };
@@ -235,7 +236,7 @@
     if (span && !String(getSelection())) go(span, "nearest");
   });
   box.addEventListener("pointerover", (event) => {
-    if (event.pointerType === "touch") return;
+    if (event.pointerType === "touch" || small.matches) return;
     under = event.target.closest(".t");
     show(under ?? (at === document.activeElement ? at : null));
   });
