@@ -12,7 +12,6 @@ import zipfile
 import pytest
 
 from lmzip.corpora import (
-    CorpusError,
     CorpusStore,
     make_manifest,
     manifest_text,
@@ -20,7 +19,7 @@ from lmzip.corpora import (
     shipped_manifests,
 )
 from lmzip.corpora.manifest import CorpusFile, Manifest, Source, parse_manifest
-from lmzip.errors import UsageError
+from lmzip.errors import CorpusError, UsageError
 
 TEXTS = {"a.txt": b"An apple.\n", "sub/b.txt": b"A bee.\n" * 99, "empty": b""}
 HEAD = 'name = "x"\nabout = "a"\nlicence = "l"\n'

@@ -13,8 +13,8 @@ import sysconfig
 import pytest
 import zstandard
 
-from lmzip.corpora import CorpusError, CorpusStore, make_manifest, manifest_text
-from lmzip.errors import UsageError
+from lmzip.corpora import CorpusStore, make_manifest, manifest_text
+from lmzip.errors import CorpusError, UsageError
 from lmzip.measure.documents import find_documents
 
 ROWS = [{"text": "one"}, {"text": "zéro", "n": 2}, {"text": ""}]
