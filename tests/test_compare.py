@@ -123,6 +123,10 @@ def test_the_command(tmp_path):
     assert [m["model"] for m in found["methods"]] == ["lmzip-1m", "gzip -9", "xz -9e", "copy"]
     assert found["methods"][3]["bits_per_byte"] == 8.0
     assert len(results.read_text().splitlines()) == 3 * 4
+    nowhere = lmzip_command(
+        "compare", folder, "-c", "gzip", "--html", tmp_path / "no" / "page.html"
+    )
+    assert (nowhere.returncode, nowhere.stdout) == (2, "") and "cannot be written" in nowhere.stderr
     missing = lmzip_command("compare", folder, "-c", "nobody")
     assert missing.returncode == 2 and missing.stderr.count("\n") == 1
     broken = lmzip_command("compare", folder, "-m", "nobody-knows", "--offline", "-c", "gzip")

@@ -208,7 +208,8 @@ def test_loading_float_models(tiny_folder, tmp_path):
     (missing / "tokenizer.json").unlink()
     for source, message in (
         (str(missing), "without a tokenizer"),
-        (str(tmp_path / "none"), "cannot be loaded"),
+        (str(tmp_path / "none"), "no such file or folder"),
+        ("owner/model", "cannot be loaded"),
         ("lmzip-3m", "exact pack only"),
     ):
         with pytest.raises(ModelError, match=message):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fnmatch
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from ..files import atomic_output
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ class TokenOutput:
         self.command = shlex.join(["lmzip", *sys.argv[1:]])
 
     def __enter__(self) -> TokenOutput:
+        for option in ("html", "plots"):  # found out before hours of measuring, not behind
+            target = self._given.get(option)
+            if target is not None and not os.access(target.parent, os.W_OK):
+                raise UsageError(f"{target}: cannot be written there")
         path = self._given.get("per_token")
         if path is not None:
             from ..measure import TokenWriter

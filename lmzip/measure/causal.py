@@ -261,6 +261,8 @@ def load_float_model(
                 report = progress or (lambda what, done, total: None)
                 checkpoint = fetch_checkpoint(known[source], Path(folder), report)
                 model, tokenizer = _from_checkpoint(checkpoint, dtype)
+        elif not path.exists() and (source.startswith(("/", ".", "~")) or source.count("/") > 1):
+            raise ModelNotFoundError(f"{source}: no such file or folder")
         else:
             model, tokenizer = _from_transformers(source, dtype, offline)
     except (LmzipError, MemoryError):

@@ -155,8 +155,8 @@ def command_compressor(line: str) -> Compressor:
             except OSError as error:
                 raise LmzipError(f"{words[0]}: {error.strerror}") from None
             if run.returncode:
-                lines = run.stderr.decode(errors="replace").strip().splitlines() or [""]
-                raise LmzipError(f"{words[0]} failed ({run.returncode}): {lines[-1]}")
+                said = run.stderr.decode(errors="replace").strip().splitlines()
+                raise LmzipError(": ".join([f"{words[0]} failed ({run.returncode})", *said[-1:]]))
             if not files:
                 return run.stdout
             if not target.exists():
