@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from ..errors import UsageError
 from ..format import MAX_SHORT_BYTES, Block, BlockKind, Header, ModelReference, Trailer, content_crc
 from ..format.fields import ByteSource, read_some
+from ..mix import Mixer
 from .classical import best_classical, looks_incompressible
 from .lm import LmJob, Tokens, code_jobs, encode_job
 from .model import (
@@ -84,7 +85,7 @@ def split_blocks(source: ByteSource, block_bytes: int) -> Iterator[tuple[bytes, 
         buffer = buffer[cut:]
 
 
-class _BlockEncoder:
+class BlockEncoder:
     """Turns contents into blocks, each the smallest of language model, zstd and stored."""
 
     def __init__(
@@ -168,17 +169,20 @@ class _BlockEncoder:
                 blocks[i] = block
         return blocks, jobs
 
+    def new_job(self, ids: Tokens, budget: int, mixer: Mixer | None) -> LmJob:
+        """A job for a block of these tokens."""
+        cut = self.parameters.stream_tokens, self.parameters.streams_at_once
+        return encode_job(ids, *cut, budget=budget, mixer=mixer)
+
     def _code(
         self, tokens: dict[int, Tokens], budgets: dict[int, int], scale: float, *, mixing: bool
     ) -> dict[int, LmJob]:
         """Jobs that have coded these blocks' tokens; progress counts `scale` bytes a token."""
         jobs = {
-            i: encode_job(
+            i: self.new_job(
                 ids,
-                self.parameters.stream_tokens,
-                self.parameters.streams_at_once,
-                budget=budgets[i],
-                mixer=self._mixers.next(self.model, self.reference, len(ids)) if mixing else None,
+                budgets[i],
+                self._mixers.next(self.model, self.reference, len(ids)) if mixing else None,
             )
             for i, ids in tokens.items()
         }
@@ -221,7 +225,7 @@ def compress_stream(
         if progress is not None:
             progress(summary.content_bytes + estimate, summary.archive_bytes)
 
-    encoder = _BlockEncoder(models, parameters, memory_limit, slice_rows, advance)
+    encoder = BlockEncoder(models, parameters, memory_limit, slice_rows, advance)
     digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
     index: list[tuple[int, int]] = []
     header_bytes, header, short = 0, b"", False

@@ -1,4 +1,4 @@
-"""What every token of a text costs in its archive: the codec's loop, noting, not writing."""
+"""What every token of a text costs in its archive: the codec's own encoder, taking notes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coder import Freqs, Symbols
+from ..coder import Encoder, Freqs, Symbols, new_encoder
 from ..engine import PRECISION, RADIX
 from ..mix import Mixer
-from .compressor import split_blocks
+from .compressor import DEFAULT_MEMORY_LIMIT, BlockEncoder, split_blocks
 from .lm import LmJob, Tokens, code_jobs
-from .model import CodecModel, Mixers, model_reference
+from .model import CodecModel, OneModel
 from .parameters import CodingParameters
 from .streams import round_lengths, stream_spans
 
@@ -26,31 +26,37 @@ class TokenCosts:
 
     ids: Tokens
     bits: NDArray[np.float64]
-    """Under the frequencies that are coded with, [n]."""
+    """Under the frequencies that are coded with, [n]; NaN in blocks that the model does not code:
+    zstd makes them smaller, or nothing does."""
     model_bits: NDArray[np.float64]
-    """Under the model's own, before mixing, [n]."""
+    """Under the model's own, before mixing, [n]; known in every block."""
     streams: tuple[tuple[int, int], ...]
     """First token and end of every stream: there the model starts afresh."""
+    other_bits: float
+    """Of the payloads of blocks that the model does not code."""
 
 
-class _BitCounter:
-    """An encoder that writes nothing."""
+class _NotingEncoder:
+    """An encoder that remembers what it was last given."""
 
     def __init__(self) -> None:
-        self.ideal_bits = 0.0
+        self._encoder: Encoder = new_encoder()
         self.last_bits: NDArray[np.float64] = np.empty(0)
+
+    @property
+    def ideal_bits(self) -> float:
+        return self._encoder.ideal_bits
 
     def code(self, freqs: Freqs, symbols: Symbols | None) -> Symbols:
         assert symbols is not None
         self.last_bits = _digit_bits(freqs, symbols)
-        self.ideal_bits += float(self.last_bits.sum())
-        return symbols
+        return self._encoder.code(freqs, symbols)
 
     def size_bytes(self) -> int:
-        return int(self.ideal_bits / 8)
+        return self._encoder.size_bytes()
 
     def finish(self) -> bytes:
-        return b""
+        return self._encoder.finish()
 
 
 def _digit_bits(freqs: Freqs, digits: Symbols) -> NDArray[np.float64]:
@@ -62,15 +68,23 @@ def _digit_bits(freqs: Freqs, digits: Symbols) -> NDArray[np.float64]:
 
 
 class _RecordingJob(LmJob):
-    """A job that encodes into nothing and notes every token's bits."""
+    """A job that encodes and notes every token's bits."""
 
     def __init__(
-        self, rounds: list[int], stream_tokens: int, ids: Tokens, mixer: Mixer | None
+        self,
+        ids: Tokens,
+        stream_tokens: int,
+        at_once: int,
+        *,
+        budget: int | None = None,
+        mixer: Mixer | None = None,
     ) -> None:
-        self._counter = _BitCounter()
+        """As `encode_job`."""
+        self._noting = _NotingEncoder()
         self._rounds_done: list[NDArray[np.float64]] = []
         self._costs: NDArray[np.float64] | None = None
-        super().__init__(self._counter, rounds, stream_tokens, ids, mixer=mixer)
+        rounds = round_lengths(len(ids), stream_tokens, at_once)
+        super().__init__(self._noting, rounds, stream_tokens, ids, budget, mixer)
 
     def next_round(self) -> None:
         self._keep_costs()
@@ -88,7 +102,7 @@ class _RecordingJob(LmJob):
         digits = known // RADIX if high is None else known % RADIX
         coded = super().code(freqs, known, high)
         cell = self._costs[:, : len(known), self._step]
-        cell[0] += self._counter.last_bits
+        cell[0] += self._noting.last_bits
         cell[1] += _digit_bits(freqs, digits)
         self._step += high is not None
         return coded
@@ -100,27 +114,50 @@ class _RecordingJob(LmJob):
         return np.concatenate(self._rounds_done, axis=1)
 
 
-def token_costs(model: CodecModel, data: bytes, parameters: CodingParameters) -> TokenCosts:
-    """What every token of `data` costs if the model codes all of it (as it does with text)."""
-    reference = model_reference(model, parameters)
-    mixers = Mixers()
+class _Recorder(BlockEncoder):
+    """The encoder, which chooses as it does for an archive; its jobs take notes."""
+
+    last: _RecordingJob | None = None
+
+    def new_job(self, ids: Tokens, budget: int, mixer: Mixer | None) -> LmJob:
+        cut = self.parameters.stream_tokens, self.parameters.streams_at_once
+        self.last = _RecordingJob(ids, *cut, budget=budget, mixer=mixer)
+        return self.last
+
+
+def token_costs(
+    model: CodecModel,
+    data: bytes,
+    parameters: CodingParameters,
+    *,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+) -> TokenCosts:
+    """What every token of `data` costs in the archive of it that `compress_stream` writes.
+
+    All `bits` and the `other_bits` together are its summary's `ideal_bits`.
+    """
+    encoder = _Recorder(OneModel(model), parameters, memory_limit, None, lambda _done: None)
+    reference = encoder.reference
+    cut = reference.stream_tokens, reference.streams_at_once
     ids: list[Tokens] = [np.empty(0, np.int64)]
     costs: list[NDArray[np.float64]] = [np.empty((2, 0))]
     streams: list[tuple[int, int]] = []
-    start = 0
-    for block, _last in split_blocks(io.BytesIO(data), parameters.block_bytes):
-        tokens = model.tokenizer.tokenize(block)
-        mixer = mixers.next(model, reference, len(tokens)) if reference.mixing else None
-        cut = reference.stream_tokens, reference.streams_at_once
-        job = _RecordingJob(round_lengths(len(tokens), *cut), cut[0], tokens, mixer)
-        code_jobs(model.engine, [job], window=reference.window, sinks=reference.sinks)
-        mixers.keep(mixer if reference.solid else None)
+    start, other_bits = 0, 0.0
+    for number, (text, end) in enumerate(split_blocks(io.BytesIO(data), parameters.block_bytes)):
+        ((block, ideal_bits),) = encoder.encode([text], single=end and number == 0)
+        tokens = model.tokenizer.tokenize(text)
+        if block.kind.modelled:
+            assert encoder.last is not None
+            found = encoder.last.costs()
+        else:  # given up, or not even tried: what the model alone would charge
+            job = _RecordingJob(tokens, *cut)
+            code_jobs(model.engine, [job], window=reference.window, sinks=reference.sinks)
+            found = job.costs()
+            found[0] = np.nan
+            other_bits += ideal_bits
         ids.append(tokens)
-        found = job.costs()
-        if found[0].sum() > found[1].sum():  # such a block is coded without mixing
-            found[0] = found[1]
         costs.append(found)
         streams += [(start + a, start + b) for a, b in stream_spans(len(tokens), *cut)]
         start += len(tokens)
     bits, model_bits = np.concatenate(costs, axis=1)
-    return TokenCosts(np.concatenate(ids), bits, model_bits, tuple(streams))
+    return TokenCosts(np.concatenate(ids), bits, model_bits, tuple(streams), other_bits)
