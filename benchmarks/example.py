@@ -54,7 +54,7 @@ def main(output: Path, float_model: str) -> None:
         if Path(source).exists():  # under a name that says nothing of this machine
             os.symlink(Path(source).resolve(), folder / Path(source).name)
             float_model = f"float:{Path(source).name}"
-        command = [sys.executable, "-m", "lmzip", "compare", *documents]
+        command = [sys.executable, "-m", "lmzip", "compare", "-3", *documents]
         for model in (*MODELS[:-1], float_model):
             command += ["-m", model]
         for compressor in COMPRESSORS:

@@ -52,11 +52,11 @@ def test_files_and_folders(folder):
             ("b.txt", b"I am b.txt", 10),
             ("sub/c.txt", b"I am sub/c.txt", 14),
             ("sub/d.md", b"I am sub/d.md", 13),
-            ("a.txt", b"I am a.txt", 10),
         ]
+    assert documents.places.repeated == [str(folder / "a.txt")]
     assert documents[2].name == str(folder / "sub/c.txt")
     with pytest.raises(IndexError):
-        documents[5]
+        documents[4]
     (folder / "a.txt").unlink()
     assert documents[0].size_bytes is None
     with pytest.raises(FileNotFoundError):

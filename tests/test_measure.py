@@ -102,9 +102,10 @@ def test_the_command(corpus, tmp_path):
     assert "| all 3 " in table.stdout
     assert "bits/byte" in table.stdout
     rows = lmzip_command("measure", corpus, "--results", results, "--json").stdout.splitlines()
-    assert [json.loads(row)["content_bytes"] for row in rows] == [
-        len(LINE % 77), sum(len(LINE % i) for i in range(9)), len(LINE % 5 * 3),
-    ]  # fmt: skip
+    *sizes, total = [json.loads(row)["content_bytes"] for row in rows]
+    assert sizes == [len(LINE % 77), sum(len(LINE % i) for i in range(9)), len(LINE % 5 * 3)]
+    assert total == sum(sizes)
+    assert [json.loads(row)["pooled"] for row in rows] == [False, False, False, True]
     archive = lmzip_command(corpus / "b.txt")
     assert archive.returncode == 0, archive.stderr
     assert json.loads(rows[1])["archive_bytes"] == (corpus / "b.txt.lmz").stat().st_size
@@ -120,13 +121,27 @@ def test_a_store_that_holds_some(corpus, tmp_path):
     assert "copy.txt" in both.stdout and "| all 2 " in both.stdout
 
 
-def test_models_are_measured_alike(corpus):
-    rows = lmzip_command(
-        "measure", corpus / "b.txt", "-m", "lmzip-1m", "-m", "lmzip-3m", "-m", "lmzip-1m", "--json"
-    ).stdout.splitlines()
-    first, second = map(json.loads, rows)
-    assert [first["model"], second["model"]] == ["lmzip-1m", "lmzip-3m"]
-    assert first["settings"] == second["settings"]
+MODELS = ("-m", "lmzip-1m", "-m", "lmzip-3m", "-m", "lmzip-1m")
+
+
+@pytest.mark.parametrize("command", ["measure", "compare"])
+@pytest.mark.parametrize("options", [(), ("--window", 100, "--solid"), ("-2",)])
+def test_sizes_are_those_of_lmzip_with_the_same_options(corpus, command, options):
+    path = corpus / "b.txt"
+    path.write_text("".join(LINE % i for i in range(400)))
+    arguments = ("--no-compressors",) if command == "compare" else ()
+    run = lmzip_command(command, path, *MODELS, *options, "--json", *arguments)
+    assert run.returncode == 0, run.stderr
+    if command == "compare":
+        rows = json.loads(run.stdout)["methods"]
+    else:
+        rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert sorted(row["model"] for row in rows) == ["lmzip-1m", "lmzip-3m"]
+    for row in rows:
+        plain = lmzip_command("-k", "-f", "-m", row["model"], *options, path)
+        assert plain.returncode == 0, plain.stderr
+        assert row["archive_bytes"] == path.with_name("b.txt.lmz").stat().st_size
+    assert (rows[0]["settings"] == rows[1]["settings"]) == (options == ("-2",))
 
 
 def test_a_store_never_takes_what_is_not_its_own(corpus, tmp_path):
@@ -176,3 +191,5 @@ def test_a_killed_run_goes_on(tmp_path):
     assert [[json.loads(row)[k] for k in keys] for row in rows.stdout.splitlines()] == [
         [json.loads(row)[k] for k in keys] for row in fresh
     ]
+    resumed = [json.loads(row)["resumed"] for row in rows.stdout.splitlines()]
+    assert True in resumed[:-1] and False in resumed[:-1] and resumed[-1]

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .methods import document_options, find_given_documents, measure_all, model_method
+from .methods import (
+    check_models,
+    document_options,
+    find_given_documents,
+    measure_all,
+    model_method,
+)
 from .options import coding_options, models_options
+from .outcome import Outcome
 from .token_output import TokenOutput
+
+if TYPE_CHECKING:
+    from ..measure import Comparison, Measurement
 
 __all__ = ["compare"]
 
@@ -32,9 +41,10 @@ __all__ = ["compare"]
 @click.option(
     "--command",
     "commands",
-    metavar="NAME=COMMAND",
+    metavar="NAME=COMMAND[;;BACK]",
     multiple=True,
-    help="Another compressor: a command line with {in} and {out}, or a filter.",
+    help="Another compressor: a command line with {in} and {out}, or a filter; behind ;; the one "
+    "that decompresses, for --decode.",
 )
 @document_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
@@ -70,56 +80,87 @@ __all__ = ["compare"]
 def compare(paths: tuple[str, ...], **given: Any) -> None:
     """Compare models (-m, may be repeated) and compressors on PATHs.
 
-    PATHs and models are as for `lmzip measure`. Every method sees every document on its own; the
+    PATHs and models are as for `lmzip measure`; a level (-1 to -9) codes with the same parameters
+    for all models. Every method sees every document on its own; the
     ranking pools all bits over all bytes, and differences come with bootstrap intervals over the
     documents. A document that a method fails on is left out for all of them, and said.
     """
     from ..measure import Classical, ResultStore
-    from ..measure import compare as compare_measurements
     from ..measure.classical import command_compressor, installed_compressors
 
-    documents = find_given_documents(paths, given)
-    store = ResultStore(Path(given["results"])) if given["results"] else None
-    others = [command_compressor(line) for line in given.pop("commands")]
-    if not given.pop("no_compressors"):
-        others = installed_compressors(given.pop("compressors")) + others
+    outcome = Outcome(quiet=given["quiet"])
     names = dict.fromkeys(given.pop("model")) or (None,)
+    check_models(given, names)
+    others = [command_compressor(line) for line in given["commands"]]
+    if not given["no_compressors"]:
+        others = installed_compressors(given["compressors"]) + others
+    documents = find_given_documents(paths, given, outcome)
+    store = ResultStore(Path(given["results"])) if given["results"] else None
     openers: list[Any] = [lambda c=c: Classical(c) for c in others]
     openers += [lambda name=name: model_method(name, given) for name in names]
-    failures: list[str] = []
-    with TokenOutput(given) as output:
-        done = measure_all(openers, documents, given, failures, each=output.add, store=store)
-        if done:
-            comparison = compare_measurements(done)
-            figures = []
-            if given["html"] or given["plots"]:
-                from ..report.pages import compare_figures, compare_page
-                from ..report.plots import save_figures
+    with outcome.attempt(), TokenOutput(given, outcome) as output:
+        done = measure_all(openers, documents, given, outcome, each=output.add, store=store)
+        _show(done, output, given, outcome)
+    outcome.exit()
 
-                figures = compare_figures(comparison, output.tables)
-            if given["plots"]:
-                save_figures(figures, given["plots"])
-            if given["html"]:
+
+def _show(
+    done: list[Measurement], output: TokenOutput, given: dict[str, Any], outcome: Outcome
+) -> None:
+    """The comparison as far as it goes; where there is none, what was measured."""
+    from ..measure import compare as compare_measurements
+    from ..report import comparison_tables, markdown, measurement_tables
+
+    if not done:
+        return
+    comparison = None
+    outcome.tell()  # which says why documents are missing below
+    with outcome.attempt():
+        comparison = compare_measurements(done)
+    if given["as_json"]:
+        found = {} if comparison is None else _as_dict(comparison)
+        if comparison is None:
+            found["measurements"] = [m.as_dict() for m in done]
+        outcome.show(json.dumps(found | {"failures": outcome.failures}))
+    elif comparison is None:
+        outcome.show(markdown(measurement_tables(done)))
+    else:
+        outcome.show(markdown(comparison_tables(comparison, all_pairs=False), headings=True))
+    if comparison is not None and (given["html"] or given["plots"]):
+        from ..report.pages import compare_figures, compare_page
+        from ..report.plots import save_figures
+
+        figures = compare_figures(comparison, output.tables)
+        if given["html"]:
+            with outcome.attempt("--html"):
                 page = compare_page(
                     comparison, output.tables, figures, output.heat_maps, command=output.command
                 )
                 output.write_page(page)
-            if given["as_json"]:
-                found = {
-                    "documents": comparison.documents,
-                    "methods": [m.as_dict() for m in comparison.methods],
-                    "by_document": [[m.as_dict() for m in row] for row in comparison.by_document],
-                    "differences": [dataclasses.asdict(d) for d in comparison.differences],
-                    "pareto": sorted(comparison.front),
-                }
-                print(json.dumps(found))
-            else:
-                from ..report import comparison_tables, markdown
+        if given["plots"]:
+            with outcome.attempt("--plots"):
+                save_figures(figures, given["plots"])
 
-                print(markdown(comparison_tables(comparison, all_pairs=False), headings=True))
-    for failure in failures:
-        print(f"lmzip: {failure}", file=sys.stderr)
-    if not done and not failures:
-        failures.append("empty")
-        print("lmzip: all documents are empty", file=sys.stderr)
-    sys.exit(1 if failures else 0)
+
+def _as_dict(comparison: Comparison) -> dict[str, Any]:
+    """For machines."""
+    from ..measure import fit_power_law
+    from ..measure.comparison import sized_methods
+
+    law = fit_power_law(comparison)
+    return {
+        "documents": comparison.documents,
+        "left_out": comparison.left_out,
+        "ranked": comparison.ranked,
+        "methods": [m.as_dict() for m in comparison.methods],
+        "by_document": [[m.as_dict() for m in row] for row in comparison.by_document],
+        "differences": [dataclasses.asdict(d) | {"clear": d.clear} for d in comparison.differences],
+        "pareto": sorted(comparison.front),
+        "power_law": law
+        and dataclasses.asdict(law)
+        | {
+            "methods": sized_methods(comparison),
+            "saturated": law.saturated,
+            "doubtful": law.doubtful,
+        },
+    }

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .methods import document_options, find_given_documents, measure_all, model_method
+from .methods import (
+    check_models,
+    document_options,
+    find_given_documents,
+    measure_all,
+    model_method,
+)
 from .options import coding_options, models_options
+from .outcome import Outcome
 from .token_output import TokenOutput
 
 if TYPE_CHECKING:
@@ -71,34 +80,31 @@ def measure(paths: tuple[str, ...], **given: Any) -> None:
     PATHs are files, folders, patterns, installed corpora (corpus:NAME), columns of JSON Lines or
     Parquet, or hf://OWNER/DATASET[/CONFIG][:SPLIT].
 
-    Every document is compressed on its own, as `lmzip` would, and the archive's size is what
-    counts: all its bytes over all the document's bytes. `ideal` is the information under the same
-    predictions, without rounding, checksums and headers.
+    Every document is compressed on its own, as `lmzip -m MODEL` with the same options would, and
+    the archive's size is what counts: all its bytes over all the document's bytes. `ideal` is the
+    information under the same predictions, without rounding, checksums and headers; there is none
+    where zstd made some of the blocks smaller.
 
     -m may be given several times. `-m float:NAME` runs a GGUF file, a folder or any causal model of
     the hub in floating point, through transformers: ideal bits, no archive.
     """
     from ..measure import ResultStore
 
-    documents = find_given_documents(paths, given)
-    store = ResultStore(Path(given["results"])) if given["results"] else None
+    outcome = Outcome(quiet=given["quiet"])
     names = dict.fromkeys(given.pop("model")) or (None,)
-    failures: list[str] = []
+    check_models(given, names)
+    documents = find_given_documents(paths, given, outcome)
+    store = ResultStore(Path(given["results"])) if given["results"] else None
     openers = [functools.partial(model_method, name, given) for name in names]
     if given["self_test"]:
-        openers = [functools.partial(_checked, name, given, failures) for name in names]
-    with TokenOutput(given) as output:
-        done = measure_all(openers, documents, given, failures, each=output.add, store=store)
-        _show(done, output, given)
-    for failure in failures:
-        print(f"lmzip: {failure}", file=sys.stderr)
-    if not done and not failures:
-        failures.append("empty")
-        print("lmzip: all documents are empty", file=sys.stderr)
-    sys.exit(1 if failures else 0)
+        openers = [functools.partial(_checked, name, given, outcome) for name in names]
+    with outcome.attempt(), TokenOutput(given, outcome) as output:
+        done = measure_all(openers, documents, given, outcome, each=output.add, store=store)
+        _show(done, output, given, outcome)
+    outcome.exit()
 
 
-def _checked(name: str | None, given: dict[str, Any], failures: list[str]) -> Method:
+def _checked(name: str | None, given: dict[str, Any], outcome: Outcome) -> Method:
     """The model's method, its calibration shown on standard error."""
     from ..measure.scoring import calibrate
 
@@ -112,21 +118,37 @@ def _checked(name: str | None, given: dict[str, Any], failures: list[str]) -> Me
             file=sys.stderr,
         )
         if not found.passed:
-            failures.append(f"{method.name}: failed its self-test, its bits mean nothing")
+            outcome.fail("failed its self-test, its bits mean nothing", method.name)
     return method
 
 
-def _show(done: list[Measurement], output: TokenOutput, given: dict[str, Any]) -> None:
-    if given["as_json"]:
-        for measurement in done:
-            print(json.dumps(measurement.as_dict()))
-    elif done:
-        from ..report import markdown, measurement_tables
+def _show(
+    done: list[Measurement], output: TokenOutput, given: dict[str, Any], outcome: Outcome
+) -> None:
+    if not done:
+        return
+    from ..report import markdown, measurement_tables
 
-        print(markdown(measurement_tables(done)))
-    if given["html"] and done:
+    if given["as_json"]:
+        outcome.show("\n".join(json.dumps(row) for row in _rows(done)))
+    else:
+        outcome.show(markdown(measurement_tables(done)))
+    if given["html"]:
         from ..report.pages import measure_page
 
-        command = output.command
-        page = measure_page(done, output.tables, output.heat_maps, command=command)
-        output.write_page(page)
+        with outcome.attempt("--html"):
+            command = output.command
+            page = measure_page(done, output.tables, output.heat_maps, command=command)
+            output.write_page(page)
+
+
+def _rows(done: list[Measurement]) -> Iterator[dict[str, Any]]:
+    """Every document's measurement, and behind a method's, if there are some, their sum."""
+    from ..measure import pool
+
+    for _, group in itertools.groupby(done, key=lambda m: m.model):
+        mine = list(group)
+        for m in mine:
+            yield m.as_dict() | {"pooled": False}
+        if len(mine) > 1:
+            yield pool(mine).as_dict() | {"pooled": True}

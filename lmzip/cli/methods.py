@@ -8,18 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .checks import refuse_idle_options, refuse_overwriting
 from .choices import chosen_parameters, open_models
 from .options import F, apply
+from .outcome import Outcome
 from .progress import CodingBar, ModelBar
 
 if TYPE_CHECKING:
     from ..codec import CodingParameters
     from ..measure import Document, Measurement, Method, ResultStore
 
-__all__ = ["document_options", "find_given_documents", "measure_all", "model_method"]
+__all__ = [
+    "check_models",
+    "document_options",
+    "find_given_documents",
+    "measure_all",
+    "model_method",
+]
 
 FLOAT = "float:"
 """Before the name of a model that is to run in floating point."""
+
+_NAMED = 5
+"""Names in a notice."""
+_FLOAT_WINDOW = 1024
+"""As packs have it where nothing else is said."""
 
 
 def document_options(function: F) -> F:
@@ -46,13 +59,13 @@ def document_options(function: F) -> F:
     )  # fmt: skip
 
 
-def find_given_documents(paths: tuple[str, ...], given: dict[str, Any]) -> Any:
-    """The documents that the command line names."""
+def find_given_documents(paths: tuple[str, ...], given: dict[str, Any], outcome: Outcome) -> Any:
+    """The documents that the command line names, those that could not be found among failures."""
     from ..measure import find_documents
     from .corpora import corpus_store
 
     offline = given["offline"]
-    return find_documents(
+    documents = find_documents(
         paths,
         field=given["field"],
         limit=given["limit"],
@@ -60,6 +73,28 @@ def find_given_documents(paths: tuple[str, ...], given: dict[str, Any]) -> Any:
         corpora=corpus_store(offline),
         offline=offline,
     )
+    places = documents.places
+    refuse_overwriting(given, list(places.files))
+    if places.repeated:
+        outcome.notice(f"named twice, counted once: {_some(places.repeated)}")
+    for problem in places.unreadable:
+        outcome.fail(problem)
+    return documents
+
+
+def _some(names: list[str]) -> str:
+    """The first of these names, and how many there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def check_models(given: dict[str, Any], names: Iterable[str | None]) -> None:
+    """Raise UsageError for what is wrong with the options whatever the models are."""
+    names = list(names)
+    floats = sum(name is not None and name.startswith(FLOAT) for name in names)
+    refuse_idle_options(given, floats=floats, packs=len(names) - floats)
+    for name in names:
+        chosen_parameters(given, name)
 
 
 def model_method(name: str | None, given: dict[str, Any]) -> Method:
@@ -72,14 +107,14 @@ def model_method(name: str | None, given: dict[str, Any]) -> Method:
         if not given["quiet"]:
             print(f"lmzip: {message}", file=sys.stderr)
 
-    # One level's parameters for all models: they are to be compared.
-    default, parameters = chosen_parameters(given, None)
+    # What `lmzip -m NAME` with these options would code with.
+    chosen, parameters = chosen_parameters(given, name)
     rules = protocol(given["protocol"])
     bar = ModelBar(show=not given["quiet"])
     try:
         if name is not None and name.startswith(FLOAT):
             return _float_method(name.removeprefix(FLOAT), parameters, rules, given, bar)
-        models = open_models(given, name or default, progress=bar, notice=notice)
+        models = open_models(given, chosen, progress=bar, notice=notice)
         model = models.for_compression()
     finally:
         bar.close()
@@ -105,9 +140,11 @@ def _float_method(
         offline=given["offline"],
         progress=bar,
     )
-    window = given["window"] or scorer.context or parameters.window or 1024
-    if rules.name == "codec" and not given["window"] and parameters.window is not None:
-        window = parameters.window
+    if given["window"]:
+        return Ideal(scorer, rules, given["window"])
+    window = scorer.context or parameters.window or _FLOAT_WINDOW
+    if rules.name == "codec":
+        window = min(window, parameters.window or _FLOAT_WINDOW)
     return Ideal(scorer, rules, window)
 
 
@@ -115,54 +152,89 @@ def measure_all(
     methods: Iterable[Callable[[], Method]],
     documents: Any,
     given: dict[str, Any],
-    failures: list[str],
+    outcome: Outcome,
     *,
     each: Callable[[Method, Document, Measurement], None] | None = None,
     store: ResultStore | None = None,
 ) -> list[Measurement]:
-    """All methods' measurements; what went wrong with a model or document goes to `failures`.
+    """All methods' measurements; what went wrong with a model or document goes to the outcome.
 
-    Methods are opened one after the other, so that only one is in memory. `each` is called with
-    every measurement made.
+    Methods are opened one after the other, so that only one is in memory, and one that is another
+    under a second name is left out. `each` is called with every measurement made. Who is
+    interrupted gets what there is.
     """
-    from ..errors import LmzipError, UsageError
-    from ..measure import measure
-
     done: list[Measurement] = []
-    for opened in methods:
-        try:
-            method = opened()
-        except UsageError:
-            raise
-        except (LmzipError, OSError) as error:
-            failures.append(_reason(error))
-            continue
-        try:
-            for document in documents:
-                label = f"{document.name} ({method.name})"
-                try:
-                    with CodingBar(document.name, None, show=not given["quiet"]) as bytes_done:
-                        for measurement in measure(
-                            [document],
-                            method,
-                            decode=given["decode"],
-                            memory_limit=given["memory_limit"],
-                            store=store,
-                            progress=bytes_done,
-                        ):
-                            done.append(measurement)
-                            if each is not None:
-                                each(method, document, measurement)
-                except (LmzipError, OSError, MemoryError) as error:
-                    failures.append(f"{label}: {_reason(error)}")
-        except (LmzipError, OSError) as error:  # a row that cannot be read ends the documents
-            failures.append(_reason(error))
+    empty: dict[str, None] = {}
+    seen: dict[str, str] = {}
+    try:
+        for opened in methods:
+            method = None
+            with outcome.attempt():
+                method = opened()
+            if method is None or not _is_new(method, seen, outcome):
+                continue
+            with outcome.attempt():  # a row that cannot be read ends the documents
+                for document in documents:
+                    found = _measure_one(document, method, given, outcome, each, store)
+                    if found is None:
+                        empty[document.name] = None
+                    else:
+                        done += found
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        outcome.stop(stopped)
+    if empty:
+        outcome.notice(f"empty, left out: {_some(list(empty))}")
+    if not done and not outcome.failures:
+        outcome.fail("all documents are empty")
     return done
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "there is not enough memory"
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error)
+def _is_new(method: Method, seen: dict[str, str], outcome: Outcome) -> bool:
+    """Whether this way of measuring was not there before; its name becomes one of its own."""
+    from ..measure.results import result_key
+
+    key = result_key("", method.identity, method.settings)
+    if key in seen:
+        same = "" if seen[key] == method.name else f" (as {seen[key]})"
+        outcome.notice(f"named twice, measured once: {method.name}{same}")
+        return False
+    name, number = method.name, 1
+    while method.name in seen.values():
+        number += 1
+        method.name = f"{name} ({number})"
+    seen[key] = method.name
+    return True
+
+
+def _measure_one(
+    document: Document,
+    method: Method,
+    given: dict[str, Any],
+    outcome: Outcome,
+    each: Callable[[Method, Document, Measurement], None] | None,
+    store: ResultStore | None,
+) -> list[Measurement] | None:
+    """The document's measurement, none if it fails; None if it is empty."""
+    from ..errors import LmzipError
+    from ..measure import measure
+
+    done: list[Measurement] = []
+    label = f"{document.name} ({method.name})"
+    try:
+        with CodingBar(document.name, None, show=not given["quiet"]) as bytes_done:
+            for measurement in measure(
+                [document],
+                method,
+                decode=given["decode"],
+                memory_limit=given["memory_limit"],
+                store=store,
+                progress=bytes_done,
+            ):
+                done.append(measurement)
+                if each is not None:
+                    each(method, document, measurement)
+    except (LmzipError, OSError, MemoryError) as error:
+        # A text that this model cannot read is no wrong usage.
+        outcome.fail(error, label)
+        return done
+    return done or None

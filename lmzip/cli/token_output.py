@@ -10,8 +10,11 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import UsageError
 from ..files import atomic_output
+from .outcome import Outcome
 
 if TYPE_CHECKING:
     from ..measure import Document, Measurement, Method, TokenTable
@@ -25,8 +28,8 @@ _SHOWN_ALTERNATIVES = 4
 class TokenOutput:
     """Collects tokens as documents are measured, if anything is to be written about them."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        self._given = given
+    def __init__(self, given: dict[str, Any], outcome: Outcome) -> None:
+        self._given, self._outcome = given, outcome
         self._stack = contextlib.ExitStack()
         self._writer: Any = None
         self.tables: list[TokenTable] = []
@@ -37,8 +40,15 @@ class TokenOutput:
     def __enter__(self) -> TokenOutput:
         for option in ("html", "plots"):  # found out before hours of measuring, not behind
             target = self._given.get(option)
-            if target is not None and not os.access(target.parent, os.W_OK):
+            if target is None:
+                continue
+            folder = target if option == "plots" and target.is_dir() else target.parent
+            if not os.access(folder, os.W_OK):
                 raise UsageError(f"{target}: cannot be written there")
+        if self._given.get("html") or self._given.get("plots"):
+            from ..report.plots import require_matplotlib
+
+            require_matplotlib()
         path = self._given.get("per_token")
         if path is not None:
             from ..measure import TokenWriter
@@ -70,6 +80,13 @@ class TokenOutput:
         table = method.tokens(document.name, data, top=self._given.get("alternatives") or 0)
         if table is None:
             return
+        table = dataclasses.replace(table, model=method.name)
+        others = int((np.isnan(table.bits) & ~np.isnan(table.model_bits)).sum())
+        if others:
+            self._outcome.notice(
+                f"{document.name} ({method.name}): {others} of {len(table.ids)} tokens are in "
+                "blocks that are smaller without the model, and have no bits"
+            )
         if self._writer is not None:
             self._writer.add(table)
         if self._given.get("html"):
@@ -87,6 +104,7 @@ class TokenOutput:
             part = part[:-1]  # between characters
         table = method.tokens(name, part, top=_SHOWN_ALTERNATIVES)
         if table is not None:
+            table = dataclasses.replace(table, model=method.name)
             self.heat_maps.append(heat_map(table, len(part), len(part) == len(data)))
 
     def write_page(self, page: str) -> None:

@@ -18,12 +18,18 @@ Progress = Callable[[str, int, int], None]
 """Called with what is done, and bytes done and in all."""
 
 
-def files_below(folder: Path, *, without: Collection[str] = ()) -> Iterator[Path]:
+def files_below(
+    folder: Path,
+    *,
+    without: Collection[str] = (),
+    unreadable: Callable[[OSError], object] | None = None,
+) -> Iterator[Path]:
     """The files below a folder in order of their names, hidden ones left out.
 
-    Folders of the names in `without` are passed over.
+    Folders of the names in `without` are passed over, and those that cannot be read: `unreadable`
+    is told of them.
     """
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in without)
         for name in sorted(files):
             path = Path(parent, name)

@@ -72,7 +72,7 @@ class CorpusStore:
     def files(self, target: str) -> list[tuple[str, Path]]:
         """Name (`set/path`) and path of every file of a set, by its name or manifest.
 
-        Sizes are checked, hashes not (`verify` does). Raises UsageError, CorpusError.
+        Every file is checked against the manifest. Raises UsageError, CorpusError.
         """
         manifest = self.manifest(target)
         if manifest.local is not None:
@@ -81,15 +81,11 @@ class CorpusStore:
                 raise CorpusError(f"{manifest.name}: this machine has none of its files")
             return [(f"{manifest.name}/{relative}", path) for relative, path in found]
         places = [(file, self._place_of(manifest, file)) for file in manifest.files]
-        bad = [
-            file.path
-            for file, path in places
-            if not path.is_file() or path.stat().st_size != file.size_bytes
-        ]
+        bad = [problem for file, path in places if (problem := problem_of(file, path))]
         if bad:
             raise CorpusError(
-                f"{manifest.name}: {len(bad)} of {len(places)} files are missing or of a wrong size"
-                f"; 'lmzip corpora get {target}' fetches it"
+                f"{manifest.name}: {len(bad)} of {len(places)} files are missing or not right "
+                f"({bad[0]}); 'lmzip corpora get {target}' fetches it"
             )
         return [(f"{manifest.name}/{file.path}", path) for file, path in places]
 

@@ -7,6 +7,7 @@ they predict on the next. Nothing here is ever coded; the numbers are ideal bits
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import tempfile
 from collections.abc import Callable
@@ -34,9 +35,12 @@ class FloatScorer:
     """A model and its tokenizer. See `Scorer`."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, name: str, device: str = "cpu", identity: str = ""
+        self, model: Any, tokenizer: Any, *, name: str, device: str = "cpu", model_bytes: int = 0
     ) -> None:
-        """`model` is a transformers causal language model, `tokenizer` one of its tokenizers."""
+        """`model` is a transformers causal language model, `tokenizer` one of its tokenizers.
+
+        `model_bytes` is the size of its files; 0: not known, that of the weights as they are held.
+        """
         self._model, self._tokenizer, self._device = model.to(device).eval(), tokenizer, device
         config = model.config
         self.name = f"{name} ({str(model.dtype).removeprefix('torch.')})"
@@ -49,10 +53,13 @@ class FloatScorer:
             model.get_output_embeddings().weight is model.get_input_embeddings().weight
         )
         self.flops_per_token = 2.0 * (self.parameters - (0 if tied else embedding))
-        self.model_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
-        self.identity = identity or _weights_digest(model)
+        self.model_bytes = model_bytes or sum(
+            p.numel() * p.element_size() for p in model.parameters()
+        )
+        self.identity = _digest(self._model, tokenizer)
         self.settings: dict[str, int | str] = {
             "arithmetic": str(model.dtype),
+            "device": self._model.device.type,
             "start": "none" if self.start is None else self.start,
         }
 
@@ -130,8 +137,12 @@ class FloatScorer:
         import torch
 
         assert not self.context or inputs.shape[1] <= self.context
-        with torch.inference_mode():
-            return self._model(torch.from_numpy(inputs).to(self._device), use_cache=False).logits
+        try:
+            with torch.inference_mode():
+                ids = torch.from_numpy(inputs).to(self._device)
+                return self._model(ids, use_cache=False).logits
+        except (RuntimeError, IndexError) as error:  # no memory there, a token beyond the table
+            raise ModelError(f"{self.name}: {_first_line(error)}") from None
 
 
 def _context(config: Any) -> int:
@@ -154,11 +165,23 @@ def _start_token(config: Any, tokenizer: Any) -> int | None:
     return None
 
 
-def _weights_digest(model: Any) -> str:
-    """SHA-256 over the names, types and bytes of all weights."""
+_NO_MATTER = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
+"""Of a configuration: where it comes from, and a type that is the weights' own."""
+
+
+def _digest(model: Any, tokenizer: Any) -> str:
+    """SHA-256 over all that determines the predictions.
+
+    The configuration, the tokenizer, the kind of device, and the weights' names, types and bytes.
+    """
     import torch
 
-    digest = hashlib.sha256(b"float 1\0")
+    config = {k: v for k, v in model.config.to_dict().items() if k not in _NO_MATTER}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    words = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
+    parts = [config, type(tokenizer).__name__, words, model.device.type]
+    digest = hashlib.sha256(b"float 2\0")
+    digest.update(json.dumps(parts, sort_keys=True, default=str).encode() + b"\0")
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -217,6 +240,27 @@ def _from_transformers(source: str, dtype: str, offline: bool) -> tuple[Any, Any
     return model, tokenizer
 
 
+def _file_bytes(source: str) -> int:
+    """Size of the weights' files that transformers has loaded from there; 0 if not known."""
+    folder = Path(source)
+    if not folder.is_dir():
+        from transformers.utils.hub import cached_file
+
+        try:
+            config = cached_file(source, "config.json", local_files_only=True)
+        except OSError:
+            return 0
+        folder = Path(str(config)).parent
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    try:
+        names = [whole.name]
+        if not whole.is_file():
+            names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        return sum((folder / name).stat().st_size for name in names)
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
@@ -249,9 +293,11 @@ def load_float_model(
         torch.set_num_threads(threads)
     path = Path(source)
     known = {model.name: model for model in known_models()}
+    model_bytes = 0
     try:
         if path.is_file():
             model, tokenizer = _from_checkpoint(read_gguf(path, path.stem), dtype)
+            model_bytes = path.stat().st_size
         elif source in known and not path.exists():
             if known[source].source["kind"] == "embedded":
                 raise ModelNotFoundError(f"{source} exists as an exact pack only, not in float")
@@ -261,16 +307,22 @@ def load_float_model(
                 report = progress or (lambda what, done, total: None)
                 checkpoint = fetch_checkpoint(known[source], Path(folder), report)
                 model, tokenizer = _from_checkpoint(checkpoint, dtype)
+                model_bytes = sum(
+                    p.stat().st_size
+                    for p in Path(folder).rglob("*")
+                    if p.suffix in (".gguf", ".safetensors")
+                )
         elif not path.exists() and (source.startswith(("/", ".", "~")) or source.count("/") > 1):
             raise ModelNotFoundError(f"{source}: no such file or folder")
         else:
             model, tokenizer = _from_transformers(source, dtype, offline)
+            model_bytes = _file_bytes(source)
     except (LmzipError, MemoryError):
         raise
     except (ValueError, RuntimeError) as error:
         raise CorruptError(f"{source}: {_first_line(error)}") from None
     name = path.name if path.exists() else source
     try:
-        return FloatScorer(model, tokenizer, name=name, device=device)
-    except RuntimeError as error:  # PyTorch's word for a device that is not there
+        return FloatScorer(model, tokenizer, name=name, device=device, model_bytes=model_bytes)
+    except (RuntimeError, AssertionError) as error:  # PyTorch's for a device that is not there
         raise UsageError(f"{device}: {_first_line(error)}") from None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import dataclasses
+import functools
 import gzip
+import hashlib
 import importlib.metadata
 import lzma
 import platform
+import re
 import shlex
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import LmzipError, UsageError
@@ -27,8 +32,10 @@ class Compressor:
     identity: str
     """With the version of what it runs."""
     compress: Callable[[bytes], bytes]
-    decompress: Callable[[bytes, int], bytes] | None
-    """Compressed bytes and the length of the contents to the contents; None if there is no way."""
+    decompress: Callable[[bytes], bytes] | None
+    """None if there is no way back."""
+    kind: str = "classical"
+    """Or `command`: what it writes is not known to be decodable."""
 
 
 def _zstd_compress(data: bytes) -> bytes:
@@ -37,7 +44,7 @@ def _zstd_compress(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=19).compress(data)
 
 
-def _zstd_decompress(data: bytes, length: int) -> bytes:
+def _zstd_decompress(data: bytes) -> bytes:
     import zstandard
 
     return zstandard.ZstdDecompressor().decompress(data)
@@ -49,7 +56,7 @@ def _brotli_compress(data: bytes) -> bytes:
     return bytes(brotli.compress(data, quality=11, lgwin=24))
 
 
-def _brotli_decompress(data: bytes, length: int) -> bytes:
+def _brotli_decompress(data: bytes) -> bytes:
     import brotli
 
     return bytes(brotli.decompress(data))
@@ -59,21 +66,30 @@ _PPMD_MEMORY = 256 << 20
 
 
 def _ppmd_compress(order: int) -> Callable[[bytes], bytes]:
+    """PPMd's own stream does not say where it ends: the length stands before it (LEB128)."""
+
     def compress(data: bytes) -> bytes:
         import pyppmd
 
         encoder = pyppmd.Ppmd7Encoder(order, _PPMD_MEMORY)
-        return bytes(encoder.encode(data) + encoder.flush())
+        length, header = len(data), bytearray()
+        while length >= 0x80:
+            header.append(length & 0x7F | 0x80)
+            length >>= 7
+        header.append(length)
+        return bytes(header) + bytes(encoder.encode(data) + encoder.flush())
 
     return compress
 
 
-def _ppmd_decompress(order: int) -> Callable[[bytes, int], bytes]:
-    def decompress(data: bytes, length: int) -> bytes:
+def _ppmd_decompress(order: int) -> Callable[[bytes], bytes]:
+    def decompress(data: bytes) -> bytes:
         import pyppmd
 
+        size = next(i for i, byte in enumerate(data, 1) if byte < 0x80)
+        length = sum((byte & 0x7F) << 7 * i for i, byte in enumerate(data[:size]))
         decoder = pyppmd.Ppmd7Decoder(order, _PPMD_MEMORY)
-        decoded = bytes(decoder.decode(data, length))
+        decoded = bytes(decoder.decode(data[size:], length))
         while len(decoded) < length:  # the coder may want a byte behind the end
             more = bytes(decoder.decode(b"\0", length - len(decoded)))
             if not more:
@@ -86,13 +102,13 @@ def _ppmd_decompress(order: int) -> Callable[[bytes, int], bytes]:
 
 _PYTHON = f"python {platform.python_version()}"
 
-COMPRESSORS: dict[str, tuple[str, str, Callable[[bytes], bytes], Callable[[bytes, int], bytes]]] = {
+COMPRESSORS: dict[str, tuple[str, str, Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "gzip": ("gzip -9", "", lambda data: gzip.compress(data, 9, mtime=0),
-             lambda data, length: gzip.decompress(data)),
+             lambda data: gzip.decompress(data)),
     "bzip2": ("bzip2 -9", "", lambda data: bz2.compress(data, 9),
-              lambda data, length: bz2.decompress(data)),
+              lambda data: bz2.decompress(data)),
     "xz": ("xz -9e", "", lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
-           lambda data, length: lzma.decompress(data)),
+           lambda data: lzma.decompress(data)),
     "zstd": ("zstd -19", "zstandard", _zstd_compress, _zstd_decompress),
     "brotli": ("brotli -q 11", "brotli", _brotli_compress, _brotli_decompress),
     "ppmd": ("PPMd o8", "pyppmd", _ppmd_compress(8), _ppmd_decompress(8)),
@@ -119,19 +135,33 @@ def installed_compressors(names: tuple[str, ...] = ()) -> list[Compressor]:
                 if names:
                     raise UsageError(f"{name} needs the package {package}") from None
                 continue
+        if package == "pyppmd":
+            version += ", length in front"
         found.append(Compressor(title, f"{title}, {version}", compress, decompress))
     return found
+
+
+_NAME = re.compile(r"\s*([\w.+][\w.+-]*)\s*=(.*)", re.DOTALL)
 
 
 def command_compressor(line: str) -> Compressor:
     """A command line, `NAME=COMMAND` or just the command, as a compressor.
 
     It is given the names of two files where it says {in} and {out}; without those, contents on
-    standard input, and its standard output is the size. Nothing is decoded. Raises UsageError.
+    standard input, and its standard output is the size. Behind `;;` stands the command that turns
+    this back into the contents; without it nothing is decoded. Raises UsageError.
     """
-    head, equals, rest = line.partition("=")
-    named = bool(equals) and head.strip() != "" and not any(c in head for c in " /{-")
-    name, command = (head.strip(), rest) if named else (line.strip(), line)
+    match = _NAME.fullmatch(line)
+    name, command = match.groups() if match else ("", line)
+    forth, separator, back = command.partition(";;")
+    name = name if match else forth.strip()
+    words = [_words(line, part) for part in ((forth, back) if separator else (forth,))]
+    identity = f"command {command.strip()}, {_files_digest(words)}"
+    ways = [functools.partial(_run, part) for part in words]
+    return Compressor(name, identity, ways[0], ways[1] if separator else None, "command")
+
+
+def _words(line: str, command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -140,27 +170,42 @@ def command_compressor(line: str) -> Compressor:
         raise UsageError(f"{line!r} is no command")
     if ("{in}" in command) != ("{out}" in command):
         raise UsageError(f"{line!r}: name both {{in}} and {{out}}, or neither")
+    return words
 
-    def compress(data: bytes) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="lmzip-") as folder:
-            source, target = Path(folder, "contents"), Path(folder, "compressed")
-            filled = [w.replace("{in}", str(source)).replace("{out}", str(target)) for w in words]
-            files = filled != words
-            if files:
-                source.write_bytes(data)
-            try:
-                run = subprocess.run(
-                    filled, input=b"" if files else data, capture_output=True, check=False
-                )
-            except OSError as error:
-                raise LmzipError(f"{words[0]}: {error.strerror}") from None
-            if run.returncode:
-                said = run.stderr.decode(errors="replace").strip().splitlines()
-                raise LmzipError(": ".join([f"{words[0]} failed ({run.returncode})", *said[-1:]]))
-            if not files:
-                return run.stdout
-            if not target.exists():
-                raise LmzipError(f"{words[0]} wrote no {{out}}")
-            return target.read_bytes()
 
-    return Compressor(name, f"command {command.strip()}", compress, None)
+def _files_digest(commands: Sequence[Sequence[str]]) -> str:
+    """Of the programs, and of the files (scripts, models) that the commands name."""
+    digest = hashlib.sha256()
+    for words in commands:
+        for i, word in enumerate(words):
+            path = Path((shutil.which(word) if i == 0 else None) or word)
+            with contextlib.suppress(OSError, ValueError):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _run(words: Sequence[str], data: bytes) -> bytes:
+    """What a command makes of these bytes. Raises LmzipError if it fails."""
+    with tempfile.TemporaryDirectory(prefix="lmzip-") as folder:
+        source, target = Path(folder, "contents"), Path(folder, "compressed")
+        filled = [w.replace("{in}", str(source)).replace("{out}", str(target)) for w in words]
+        files = filled != list(words)
+        if files:
+            source.write_bytes(data)
+        try:
+            run = subprocess.run(
+                filled, input=b"" if files else data, capture_output=True, check=False
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise LmzipError(f"{words[0]}: {reason}") from None
+        if run.returncode:
+            said = run.stderr.decode(errors="replace").strip().splitlines()
+            raise LmzipError(": ".join([f"{words[0]} failed ({run.returncode})", *said[-1:]]))
+        if not files:
+            return run.stdout
+        if not target.exists():
+            raise LmzipError(f"{words[0]} wrote no {{out}}")
+        return target.read_bytes()

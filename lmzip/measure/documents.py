@@ -9,6 +9,7 @@ import glob
 import gzip
 import itertools
 import json
+import os
 import re
 import stat
 import zlib
@@ -38,6 +39,36 @@ class Document:
     size_bytes: int | None = None
 
 
+@dataclasses.dataclass
+class Places:
+    """The files that documents come from: each counts once, however often it is named."""
+
+    files: dict[str, None] = dataclasses.field(default_factory=dict)
+    """Their real paths."""
+    repeated: list[str] = dataclasses.field(default_factory=list)
+    """What was named again."""
+    unreadable: list[str] = dataclasses.field(default_factory=list)
+    """Folders that could not be looked into, each with the reason."""
+    _names: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def is_new(self, name: str, path: str) -> bool:
+        """Whether this place was not named before."""
+        if path in self.files:
+            self.repeated.append(name)
+            return False
+        self.files[path] = None
+        return True
+
+    def distinct(self, name: str) -> str:
+        """The name, with a number behind it if another place has it already."""
+        self._names[name] = count = self._names.get(name, 0) + 1
+        return name if count == 1 else f"{name} ({count})"
+
+    def cannot_read(self, error: OSError) -> None:
+        """Note a folder."""
+        self.unreadable.append(f"{error.filename}: {error.strerror}")
+
+
 Part = Callable[[], Iterator[Document]]
 """The documents of one place, found anew at every call."""
 
@@ -50,9 +81,16 @@ class Documents:
     """
 
     def __init__(
-        self, parts: Sequence[Part], *, limit: int | None = None, join: bool = False
+        self,
+        parts: Sequence[Part],
+        *,
+        limit: int | None = None,
+        join: bool = False,
+        places: Places | None = None,
     ) -> None:
         self._parts, self._limit, self._join = parts, limit, join
+        self.places = places or Places()
+        """The files they come from, and what was wrong with them."""
 
     def _each(self) -> Iterator[Document]:
         return itertools.islice((d for part in self._parts for d in part()), self._limit)
@@ -80,15 +118,25 @@ class _Files:
     """Names and paths of files, each of which is a document."""
 
     files: Sequence[tuple[str, Path]]
+    _kept: dict[Path, bytes] = dataclasses.field(default_factory=dict)
+    """Contents of pipes and the like, which can be read once."""
 
     def __call__(self) -> Iterator[Document]:
         for name, path in self.files:
+            size = None
+            read: Callable[[], bytes] = path.read_bytes
             with contextlib.suppress(OSError):
                 found = path.stat()
                 if stat.S_ISREG(found.st_mode):
-                    yield Document(name, path.read_bytes, found.st_size)
-                    continue
-            yield Document(name, path.read_bytes)
+                    size = found.st_size
+                else:
+                    read = functools.partial(self._read_once, path)
+            yield Document(name, read, size)
+
+    def _read_once(self, path: Path) -> bytes:
+        if path not in self._kept:
+            self._kept[path] = path.read_bytes()
+        return self._kept[path]
 
 
 def _row(name: str, value: object, field: str) -> Document:
@@ -218,7 +266,7 @@ def _hub_rows(name: str, rows: Any, field: str) -> Iterator[Document]:
         yield _row(f"{name}:{number}", row[field], field)
 
 
-def _paths(name: str) -> list[tuple[str, Path]]:
+def _paths(name: str, places: Places) -> list[tuple[str, Path]]:
     """Name and path of the files that an argument stands for: one, those of a folder, of a glob."""
     if Path(name).exists():
         found = [Path(name)]
@@ -228,7 +276,10 @@ def _paths(name: str) -> list[tuple[str, Path]]:
         raise UsageError(f"{name}: no such file or folder")
     files: dict[Path, None] = {}
     for path in found:
-        files |= dict.fromkeys(files_below(path) if path.is_dir() else (path,))
+        if path.is_dir():
+            files |= dict.fromkeys(files_below(path, unreadable=places.cannot_read))
+        else:
+            files[path] = None
     if not files and not Path(name).exists():
         raise UsageError(f"{name}: no file has such a name")
     return [(str(path), path) for path in files]
@@ -239,6 +290,8 @@ def _parts(files: Sequence[tuple[str, Path]], field: str | None) -> Iterator[Par
     plain: list[tuple[str, Path]] = []
     for name, path in files:
         rows = None
+        if field is not None and path.name.endswith((*_JSON_LINES, _PARQUET)) and path.is_fifo():
+            raise UsageError(f"{name}: rows of a pipe cannot be read again and again")
         if field is not None and path.name.endswith(_JSON_LINES):
             rows = functools.partial(_json_rows, name, path, field)
         elif field is not None and path.name.endswith(_PARQUET):
@@ -267,27 +320,32 @@ def find_documents(
 
     A path is a file, a folder, a glob (`**` goes into folders), `corpus:NAME` (or a manifest's
     file; looked up in `corpora`) or `hf://owner/name[/config][:split]`. Of JSON Lines, Parquet and
-    `hf://` the `field` of every row is a document. Raises UsageError or CorpusError at once for
-    what is not there, for a first row without text, and if there is nothing at all.
+    `hf://` the `field` of every row is a document. A file that is named twice counts once. Raises
+    UsageError or CorpusError at once for what is not there, for a first row without text, and if
+    there is nothing at all.
     """
     if limit is not None and limit < 1:
         raise UsageError("the limit of documents must be 1 at least")
     parts: list[Part] = []
+    places = Places()
     for name in paths:
+        if name.startswith("hf://"):
+            if field is None:
+                raise UsageError(f"{name}: a field of its rows must be named (--field)")
+            if offline:
+                raise CorpusError(f"{name}: this is offline")
+            if places.is_new(name, name):
+                parts.append(functools.partial(_hub_rows, name, _open_hub(name), field))
+            continue
         if name.startswith("corpus:"):
-            store = corpora or CorpusStore()
-            parts += _parts(store.files(name.removeprefix("corpus:")), field)
-        elif not name.startswith("hf://"):
-            parts += _parts(_paths(name), field)
-        elif field is None:
-            raise UsageError(f"{name}: a field of its rows must be named (--field)")
-        elif offline:
-            raise CorpusError(f"{name}: this is offline")
+            files = (corpora or CorpusStore()).files(name.removeprefix("corpus:"))
         else:
-            parts.append(functools.partial(_hub_rows, name, _open_hub(name), field))
+            files = _paths(name, places)
+        new = [f for f in files if places.is_new(f[0], os.path.realpath(f[1]))]
+        parts += _parts([(places.distinct(file), path) for file, path in new], field)
     if field is not None and parts and all(isinstance(part, _Files) for part in parts):
         raise UsageError(f"there are no rows to take the field {field!r} of")
     # The first row of every table, so that no measurement starts before a wrong field is found.
     if not [part for part in parts if next(part(), None) is not None]:
-        raise UsageError("there is nothing to measure")
-    return Documents(parts, limit=limit, join=join)
+        raise UsageError("; ".join(["there is nothing to measure", *places.unreadable]))
+    return Documents(parts, limit=limit, join=join, places=places)

@@ -124,19 +124,27 @@ class Archives(Method):
         )
 
     def tokens(self, document: str, data: bytes, *, top: int = 0) -> TokenTable | None:
-        return archive_tokens(self._model, self._parameters, document, data, top=top)
+        return archive_tokens(
+            self._model,
+            self._parameters,
+            document,
+            data,
+            top=top,
+            memory_limit=self._memory_limit,
+        )
 
 
 class Ideal(Method):
     """A model's predictions under a protocol; nothing is coded."""
 
     def __init__(self, scorer: Scorer, protocol: Protocol, window: int) -> None:
-        """`window`: inputs that the model reads at once, unless the protocol says."""
+        """`window`: inputs that the model reads at once, unless the protocol says.
+
+        Raises UsageError if the model cannot read so many.
+        """
         self.scorer: Scorer = scorer
         self._protocol = protocol
-        self._window = protocol.fixed_window or window
-        if scorer.context:
-            self._window = min(self._window, scorer.context)
+        self._window = protocol.window_for(window, scorer.context)
         self.name, self.identity = scorer.name, scorer.identity
         self.settings = scorer.settings | {"protocol": protocol.name, "window": self._window}
         self._last: TokenTable | None = None
@@ -159,6 +167,7 @@ class Ideal(Method):
             scorer, self._protocol, self._window, document, data, progress=advance
         )
         scored = ~np.isnan(table.bits)
+        lengths = np.diff(table.starts, append=len(data))
         total = float(table.bits[scored].sum())
         if not np.isfinite(total):
             raise PredictionError(f"{self.name} gives a token no probability")
@@ -171,7 +180,7 @@ class Ideal(Method):
             content_bytes=len(data),
             compress_s=time.perf_counter() - started,
             ideal_bits=total,
-            modelled_bytes=len(data),
+            modelled_bytes=len(data) if scored.all() else int(lengths[scored].sum()),
             tokens=len(scored),
             unscored_tokens=int((~scored).sum()),
             model_bytes=scorer.model_bytes,
@@ -205,7 +214,7 @@ class Classical(Method):
         ended = time.perf_counter()
         decompress_s = None
         if decode and self._compressor.decompress is not None:
-            if self._compressor.decompress(compressed, len(data)) != data:
+            if self._compressor.decompress(compressed) != data:
                 raise CorruptError(f"{self.name} does not decode to what it compressed")
             decompress_s = time.perf_counter() - ended
         if progress is not None:
@@ -214,7 +223,7 @@ class Classical(Method):
             document=document,
             sha256=hashlib.sha256(data).hexdigest(),
             model=self.name,
-            kind="classical",
+            kind=self._compressor.kind,
             identity=self.identity,
             content_bytes=len(data),
             compress_s=ended - started,

@@ -32,8 +32,9 @@ class Measurement:
     model: str
     """The method's name: a model's, or a classical compressor's."""
     kind: str
-    """`archive`: the size of an lmzip file. `classical`: the size of another program's. `ideal`:
-    the information under a model's predictions, which nothing was coded with."""
+    """`archive`: the size of an lmzip file. `classical`: the size of a known format's. `command`:
+    the size of what a user's command wrote. `ideal`: the information under a model's predictions,
+    which nothing was coded with."""
     identity: str
     """Of the model's pack, or what else determines the bits."""
     content_bytes: int
@@ -41,11 +42,13 @@ class Measurement:
     archive_bytes: int | None = None
     """The whole file; None if there is none."""
     ideal_bits: float | None = None
-    """The information under the predictions that are coded with; None for classical programs."""
+    """The information under the predictions that are coded with; of blocks that the model does not
+    code, their payload's bits. None for other programs."""
     payload_bytes: int | None = None
     """Of the coded blocks, without the container."""
     modelled_bytes: int = 0
-    """Contents that the model coded; of other blocks zstd was smaller, or raw bytes."""
+    """Contents that the model coded, or (`ideal`) that a protocol scored. Of the other blocks of an
+    archive zstd was smaller, or raw bytes."""
     tokens: int = 0
     unscored_tokens: int = 0
     """Tokens that a protocol leaves out."""
@@ -59,6 +62,18 @@ class Measurement:
     decompress_s: float | None = None
     """None if it was not decoded; otherwise it came back equal."""
     documents: int = 1
+    resumed: bool = dataclasses.field(default=False, compare=False)
+    """Taken from a store: the times are those of another run."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is counted."""
+        return self.kind != "ideal" or not self.unscored_tokens
+
+    @property
+    def counted_bytes(self) -> int:
+        """The denominator: all contents, or what the protocol scored of them."""
+        return self.content_bytes if self.complete else self.modelled_bytes
 
     @property
     def total_bits(self) -> float:
@@ -70,24 +85,34 @@ class Measurement:
 
     @property
     def bits_per_byte(self) -> float:
-        return self.total_bits / self.content_bytes
+        return self.total_bits / self.counted_bytes
+
+    @property
+    def modelled_share(self) -> float:
+        """How much of the contents the model coded, or a protocol scored; 0 to 1."""
+        return self.modelled_bytes / self.content_bytes
+
+    @property
+    def _model_bits(self) -> float | None:
+        """The ideal bits, if they are of the model's predictions alone."""
+        return self.ideal_bits if self.modelled_bytes == self.counted_bytes else None
 
     @property
     def ideal_bits_per_byte(self) -> float | None:
-        return None if self.ideal_bits is None else self.ideal_bits / self.content_bytes
+        """None unless the model coded everything."""
+        bits = self._model_bits
+        return None if bits is None else bits / self.counted_bytes
 
     @property
     def bits_per_token(self) -> float | None:
         """Ideal; None unless the model coded everything."""
-        scored = self.tokens - self.unscored_tokens
-        if not scored or self.ideal_bits is None or self.modelled_bytes != self.content_bytes:
-            return None
-        return self.ideal_bits / scored
+        bits, scored = self._model_bits, self.tokens - self.unscored_tokens
+        return None if bits is None or not scored else bits / scored
 
     @property
     def two_part_bits_per_byte(self) -> float:
         """The model counted as part of the message, once."""
-        return (self.total_bits + 8 * self.model_bytes) / self.content_bytes
+        return (self.total_bits + 8 * self.model_bytes) / self.counted_bytes
 
     @property
     def flops_per_byte(self) -> float:
@@ -104,6 +129,7 @@ class Measurement:
             "bits_per_byte": self.bits_per_byte,
             "ideal_bits_per_byte": self.ideal_bits_per_byte,
             "bits_per_token": self.bits_per_token,
+            "complete": self.complete,
             "two_part_bits_per_byte": self.two_part_bits_per_byte,
             "flops_per_byte": self.flops_per_byte,
         }
@@ -122,6 +148,7 @@ def pool(measurements: Iterable[Measurement]) -> Measurement:
     first = parts[0]
     assert all((m.identity, m.settings) == (first.identity, first.settings) for m in parts)
     sums: dict[str, Any] = {name: sum(getattr(m, name) for m in parts) for name in _SUMMED}
+    sums["resumed"] = any(m.resumed for m in parts)
     for name in _SUMMED_IF_ALL:
         values = [getattr(m, name) for m in parts]
         sums[name] = None if None in values else sum(values)
@@ -143,13 +170,19 @@ class ResultStore:
             pass
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        if not _LINE_START.startswith(data[whole:][: len(_LINE_START)]):
+        tail = data[whole:]
+        # A line cut short is ours if whole ones stand before it, or if it says so itself.
+        ours = tail.startswith(_LINE_START) or (whole > 0 and _LINE_START.startswith(tail))
+        if tail and not ours:
             raise CorruptError(f"{path}: not a file of measurements")
+        names = [f.name for f in dataclasses.fields(Measurement)]
         for number, line in enumerate(data[:whole].splitlines(), 1):
             try:
                 fields = json.loads(line)
-                names = {f.name for f in dataclasses.fields(Measurement)}
-                measurement = Measurement(**{name: fields[name] for name in names})
+                known = {n: fields[n] for n in names if n in fields}
+                measurement = dataclasses.replace(Measurement(**known), resumed=True)
+                if measurement.archive_bytes is None and measurement.ideal_bits is None:
+                    raise ValueError("no bits")
             except (ValueError, KeyError, TypeError):
                 raise CorruptError(f"{path}, line {number}: not a measurement") from None
             self._known[measurement.key] = measurement

@@ -155,18 +155,25 @@ class Calibration:
 
 
 def calibrate(scorer: Scorer, *, streams: int = 16, tokens: int = 48, seed: int = 0) -> Calibration:
-    """The surprisal of text drawn from the model, token by token, against its entropy.
+    """The surprisal of texts drawn from the model, token by token, against its entropy.
 
-    The differences are a martingale's, so their sum has mean 0 and the summed variance: a shift by
-    one token, a missing start token or a temperature shows. Raises PredictionError.
+    They are scored as documents are, each a window from the start token on; texts are no longer
+    than the model's context. The differences are a martingale's, so their sum has mean 0 and the
+    summed variance: a shift by one token, a missing start token or a temperature shows. Raises
+    PredictionError.
     """
     rng = np.random.default_rng(seed)
-    begin = rng.integers(0, scorer.vocab, streams) if scorer.start is None else scorer.start
-    rows = np.empty((streams, tokens + 1), np.int64)
-    rows[:, 0] = begin
+    tokens = min(tokens, scorer.context) if scorer.context else tokens
+    before = int(scorer.start is not None)
+    rows = np.empty((streams, before + tokens), np.int64)
     entropy = variance = 0.0
-    for t in range(tokens):
-        pmf = scorer.next_pmf(rows[:, : t + 1])
+    if scorer.start is not None:
+        rows[:, 0] = scorer.start
+    else:  # any token at all, and that is what it costs
+        rows[:, 0] = rng.integers(0, scorer.vocab, streams)
+        entropy = streams * math.log2(scorer.vocab)
+    for t in range(1, rows.shape[1]):
+        pmf = scorer.next_pmf(rows[:, :t])
         if not np.isfinite(pmf).all():
             raise PredictionError(f"{scorer.name} gives no distribution (NaN)")
         pmf = pmf / pmf.sum(axis=1, keepdims=True)
@@ -175,9 +182,8 @@ def calibrate(scorer: Scorer, *, streams: int = 16, tokens: int = 48, seed: int 
         entropy += float(mean.sum())
         variance += float(((pmf * bits**2).sum(axis=1) - mean**2).sum())
         draws = rng.random((streams, 1))
-        rows[:, t + 1] = np.minimum((pmf.cumsum(axis=1) < draws).sum(axis=1), pmf.shape[1] - 1)
-    scores = scorer.score(rows[:, :-1], rows[:, 1:])
-    if not np.isfinite(scores.bits).all():
-        raise PredictionError(f"{scorer.name} gives a token no probability (NaN)")
-    total = float(scores.bits.sum())
+        rows[:, t] = np.minimum((pmf.cumsum(axis=1) < draws).sum(axis=1), pmf.shape[1] - 1)
+    ends = tokens * np.arange(1, streams + 1)
+    windows = [Window(end - tokens, end - tokens, end, start=True) for end in ends.tolist()]
+    total = float(score_windows(scorer, rows[:, before:].reshape(-1), windows).bits.sum())
     return Calibration(streams * tokens, total, entropy, math.sqrt(max(variance, 0.0)))

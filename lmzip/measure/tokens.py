@@ -9,7 +9,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..codec import CodecModel, CodingParameters, model_reference, token_costs
+from ..codec import (
+    DEFAULT_MEMORY_LIMIT,
+    CodecModel,
+    CodingParameters,
+    model_reference,
+    token_costs,
+)
 from ..errors import UsageError
 from .exact import ExactScorer
 from .scoring import Floats, Scorer, Scores, Tokens, score_windows
@@ -37,9 +43,9 @@ class TokenTable:
     """The byte at which each begins."""
     texts: tuple[str, ...]
     bits: Floats
-    """As coded; NaN where a protocol does not score."""
+    """As coded; NaN where a protocol does not score, and in blocks that the model did not code."""
     model_bits: Floats
-    """Before mixing."""
+    """Before mixing; in all blocks."""
     positions: Tokens
     """How many tokens the model had read since it last started afresh, the start token included."""
     entropy_bits: Floats | None
@@ -96,13 +102,14 @@ def archive_tokens(
     data: bytes,
     *,
     top: int = 0,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
 ) -> TokenTable:
-    """What the tokens of a document cost in its archive, if the model codes all of it.
+    """What the tokens of a document cost in its archive.
 
     With `top`, the model runs a second time over the whole distributions, for entropies and that
     many alternatives.
     """
-    costs = token_costs(model, data, parameters)
+    costs = token_costs(model, data, parameters, memory_limit=memory_limit)
     reference = model_reference(model, parameters)
     scorer = ExactScorer(model, reference.window, reference.sinks)
     windows = [Window(a, a, b, start=True) for a, b in costs.streams]
@@ -136,10 +143,7 @@ def ideal_tokens(
     `progress(tokens, of)` is called as tokens get done.
     """
     ids, starts = scorer.tokenize(data)
-    window = protocol.fixed_window or window
-    if scorer.context:
-        window = min(window, scorer.context)
-    windows = protocol.windows(len(ids), window)
+    windows = protocol.windows(len(ids), protocol.window_for(window, scorer.context))
 
     def report(done: int) -> None:
         if progress is not None:
@@ -200,9 +204,8 @@ def _binned(values: Tokens, bits: Floats) -> list[Bin]:
 def bits_by_position(tables: Iterable[TokenTable]) -> list[Bin]:
     """Bits against how much the model had read: the curve that falls to the entropy rate."""
     tables = list(tables)
-    return _binned(
-        np.concatenate([t.positions for t in tables]), np.concatenate([t.bits for t in tables])
-    )
+    positions = np.concatenate([t.positions for t in tables])
+    return _binned(positions, np.concatenate([t.bits for t in tables]))
 
 
 def bits_by_frequency(tables: Iterable[TokenTable]) -> list[Bin]:
@@ -224,15 +227,16 @@ class TokenWriter:
     def add(self, table: TokenTable) -> None:
         """Write a table's rows."""
         if self._parquet is None:
-            for row in table.rows():
-                self._file.write(json.dumps(row).encode() + b"\n")
+            lines = (json.dumps(row).encode() + b"\n" for row in table.rows())
+            self._file.write(b"".join(lines))
             return
         import pyarrow
 
         rows = []
         for row in table.rows():
             pairs = [{"text": _utf8(t), "pmf": p} for t, p in row.get("alternatives", ())]
-            rows.append(row | {"text": _utf8(row["text"]), "alternatives": pairs})
+            texts = {name: _utf8(row[name]) for name in ("document", "model", "text")}
+            rows.append(row | texts | {"alternatives": pairs})
         self._parquet.write_table(pyarrow.Table.from_pylist(rows, self._parquet.schema))
 
     def close(self) -> None:

@@ -48,6 +48,25 @@ class Protocol:
     fixed_window: int | None = None
     """Inputs of a window, if the protocol itself says."""
 
+    def window_for(self, wanted: int, context: int) -> int:
+        """Inputs of a window for a model that reads `context` at once (0: any number).
+
+        `wanted` is for protocols that leave it open. Raises UsageError if the model reads fewer.
+        """
+        window = self.fixed_window or wanted
+        if window < 1:
+            raise UsageError(f"a window must have 1 token at least, not {window}")
+        if context and window > context:
+            if self.fixed_window:
+                raise UsageError(
+                    f"the protocol {self.name} reads {window:,} tokens at once, "
+                    f"the model {context:,} at most"
+                )
+            raise UsageError(
+                f"a window of {window} tokens is longer than the model's context of {context}"
+            )
+        return window
+
 
 def _codec(tokens: int, window: int) -> list[Window]:
     spans = stream_spans(tokens, window, 0) if tokens else []
@@ -97,8 +116,8 @@ PROTOCOLS = {
         Protocol(
             "cril",
             "Compression Represents Intelligence Linearly: blocks of 1,900 every 512 tokens; "
-            "leaves out a document's first token and what is behind the last full block, and yet "
-            "divides by all bytes (theirs are characters, of all documents joined: --join)",
+            "leaves out a document's first token and what is behind the last full block, and "
+            "divides by the bytes that are left (by them: characters, of all documents joined)",
             _cril,
             CRIL_BLOCK,
         ),

@@ -51,12 +51,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Token:
-    """A token as the model met it: its bits, and what the model held likely (0 to 1)."""
+    """A token as the model met it: its bits, and what the model held likely (0 to 1).
+
+    Entropy and alternatives are the model's own, and so are `model_bits` where mixing with what the
+    text repeats has changed them; None: they are the bits.
+    """
 
     text: str
     bits: float
     entropy_bits: float | None = None
     alternatives: tuple[tuple[str, float], ...] = ()
+    model_bits: float | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +230,9 @@ def _heat_map(heat_map: HeatMap) -> str:
     data = {
         "tokens": [word(token.text) for token in tokens],
         "bits": [round(token.bits, 3) for token in tokens],
+        "model": [None if (b := token.model_bits) is None else round(b, 3) for token in tokens]
+        if any(token.model_bits is not None for token in tokens)
+        else [],
         "entropy": [None if (e := token.entropy_bits) is None else round(e, 3) for token in tokens],
         "tops": [
             [x for text, p in token.alternatives for x in (word(text), float(f"{p:.3g}"))]

@@ -113,7 +113,9 @@
     element.classList.toggle("cold", x < 0);
   };
   const scale = () => document.querySelector("input[name=scale]:checked").value;
-  const surprise = (i) => (map.entropy[i] === null ? null : map.bits[i] - map.entropy[i]);
+  // Entropy is the model's own, so surprise is too: its bits before mixing.
+  const own = (i) => map.model[i] ?? map.bits[i];
+  const surprise = (i) => (map.entropy[i] === null ? null : own(i) - map.entropy[i]);
   const paint = () => {
     const most = MOST[scale()];
     const bits = scale() === "bits";
@@ -150,6 +152,7 @@
     const facts = make("dl");
     term(facts, "bits", map.bits[i].toFixed(2));
     term(facts, "probability", chance(2 ** -map.bits[i]));
+    if (own(i) !== map.bits[i]) term(facts, "before mixing", own(i).toFixed(2));
     if (map.entropy[i] !== null) {
       term(facts, "entropy", map.entropy[i].toFixed(2));
       term(facts, "surprise", signed(surprise(i)));

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from ..measure import (
     Comparison,
     Measurement,
@@ -23,20 +25,27 @@ _FREQUENCY_NOTE = "Bits per token against how often the token occurs in all docu
 
 
 def heat_map(table: TokenTable, shown_bytes: int, whole: bool) -> HeatMap:
-    """The tokens of a document's beginning, coloured by what they cost."""
+    """The tokens of a document's beginning, coloured by what they cost.
+
+    Those of blocks that the model did not code show what it would have charged.
+    """
     entropy = table.entropy_bits
-    tokens = [
-        Token(
-            text,
-            round(float(bits), 3),
-            None if entropy is None or math.isnan(entropy[i]) else round(float(entropy[i]), 3),
-            table.alternatives[i] if table.alternatives else (),
+    tokens = []
+    for i, text in enumerate(table.texts):
+        bits, own = float(table.bits[i]), float(table.model_bits[i])
+        if math.isnan(own):  # a protocol leaves it out
+            continue
+        bits, own = round(own if math.isnan(bits) else bits, 3), round(own, 3)
+        expected = (
+            None if entropy is None or math.isnan(entropy[i]) else round(float(entropy[i]), 3)
         )
-        for i, (text, bits) in enumerate(zip(table.texts, table.bits.tolist(), strict=True))
-        if not math.isnan(bits)
-    ]
+        guesses = table.alternatives[i] if table.alternatives else ()
+        tokens.append(Token(text, bits, expected, guesses, None if own == bits else own))
     note = "" if whole else f"The first {shown_bytes:,} bytes, as a document of its own. "
-    note += "Alternatives and entropy are the model's, before mixing with what the text repeats."
+    note += "Alternatives and entropy are the model's, before mixing with what the text repeats, "
+    note += "and surprise is against them."
+    if np.isnan(table.bits[~np.isnan(table.model_bits)]).any():
+        note += " Some blocks were smaller without the model: there, bits are what it would charge."
     return HeatMap(table.document, table.model, tuple(tokens), note)
 
 
@@ -49,6 +58,8 @@ def _by_method(tables: Iterable[TokenTable]) -> dict[str, list[TokenTable]]:
 
 def _token_tables(tables: Sequence[TokenTable]) -> list[Table]:
     methods = _by_method(tables)
+    if not methods:
+        return []
     positions = {name: bits_by_position(mine) for name, mine in methods.items()}
     frequencies = {name: bits_by_frequency(mine) for name, mine in methods.items()}
     return [
@@ -84,7 +95,15 @@ def measure_page(
 
 def compare_figures(comparison: Comparison, tables: Sequence[TokenTable]) -> list[Figure]:
     """All plots of a comparison. Raises UsageError if matplotlib is not installed."""
-    return [*comparison_figures(comparison), *_position_figures(tables)]
+    return [
+        *comparison_figures(comparison),
+        *_position_figures(_compared(comparison, tables)),
+    ]
+
+
+def _compared(comparison: Comparison, tables: Sequence[TokenTable]) -> list[TokenTable]:
+    """Those of the documents that all methods have measured."""
+    return [table for table in tables if table.document in comparison.documents]
 
 
 def compare_page(
@@ -95,7 +114,7 @@ def compare_page(
     *,
     command: str,
 ) -> str:
-    """What `lmzip compare` found."""
+    """What `lmzip compare` found; of `tables`, those of documents that are compared."""
     total = comparison.methods[0]
     best = total.model
     shown = comparison_tables(comparison)
@@ -104,7 +123,7 @@ def compare_page(
         f"{len(comparison.methods)} methods on {len(comparison.documents)} documents of "
         f"{total.content_bytes:,} bytes together. Smallest: {best}, "
         f"{total.bits_per_byte:.4f} bits per byte.",
-        tables=[*shown[:3], *(_token_tables(tables) if tables else []), *shown[3:]],
+        tables=[*shown[:3], *_token_tables(_compared(comparison, tables)), *shown[3:]],
         figures=figures,
         heat_maps=heat_maps,
         footer=f"Made by: {command}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..measure import Comparison, fit_power_law
+from ..measure import Comparison, Measurement, fit_power_law
+from ..measure.comparison import sized_methods
 from ..measure.tokens import Bin
 from .html import Figure
 
-__all__ = ["comparison_figures", "position_figure", "save_figures"]
+__all__ = ["comparison_figures", "position_figure", "require_matplotlib", "save_figures"]
 
 INK = "#010203"
 """Stands for the colour of the text; `html_report` puts it in."""
@@ -23,13 +25,17 @@ _COLOURS = ("#3b7dd8", "#d9822b", "#2ca37b", "#b4559c", "#8a7f2f", "#c14b4b", "#
 """Told apart by the colour-blind, and seen on white and on black."""
 
 
+def require_matplotlib() -> None:
+    """Raises UsageError if it is not installed: better before hours of measuring than behind."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("plots need the package matplotlib")
+
+
 @contextlib.contextmanager
 def _axes(x_label: str, y_label: str) -> Iterator[tuple[Any, list[str]]]:
     """Axes to draw on, and a list into which the finished SVG comes."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise UsageError("plots need the package matplotlib") from None
+    require_matplotlib()
+    import matplotlib
     from matplotlib.figure import Figure as Canvas
 
     style: Any = {
@@ -52,52 +58,92 @@ def _axes(x_label: str, y_label: str) -> Iterator[tuple[Any, list[str]]]:
     drawn.append(svg[svg.index("<svg") :])
 
 
+_LABEL_POINTS = 8
+_LONGEST_LABEL = 40
+_PLACES = ((7, 4), (7, -11), (-7, 4), (-7, -11), (7, 15), (7, -22), (-7, 15), (-7, -22))
+"""Where a label may stand from its point, in points of print, the best first."""
+
+
+def _label(text: str) -> str:
+    """A name as it can be printed: one line, not too long, no formula."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
+    return text.replace("$", "\\$")
+
+
+def _write_labels(axes: Any, points: list[tuple[float, float]], names: list[str]) -> None:
+    """Names beside their points, each where it covers no point and no other name if it can."""
+    figure = axes.figure
+    figure.draw_without_rendering()  # which settles what is where
+    scale = 72 / figure.dpi
+    spots = axes.transData.transform(points) * scale
+    height = 1.3 * _LABEL_POINTS
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
+    for point, (x, y), name in zip(points, spots, map(_label, names), strict=True):
+        width = 0.55 * _LABEL_POINTS * len(name)
+        boxes = []
+        for right, up in _PLACES:
+            left = x + right if right > 0 else x + right - width
+            boxes.append((left, y + up - 2, left + width, y + up - 2 + height))
+        covered = [sum(_overlap(box, other) for other in taken) for box in boxes]
+        best = covered.index(min(covered))
+        taken.append(boxes[best])
+        axes.annotate(
+            name, point, xytext=_PLACES[best], textcoords="offset points", fontsize=_LABEL_POINTS,
+            ha="left" if _PLACES[best][0] > 0 else "right",
+        )  # fmt: skip
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """The area that two boxes (left, bottom, right, top) share."""
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(wide, 0) * max(high, 0)
+
+
+def _draw_methods(axes: Any, methods: list[Measurement], points: list[tuple[float, float]]) -> None:
+    """A mark for each method: hollow where nothing was coded."""
+    for i, (m, point) in enumerate(zip(methods, points, strict=True)):
+        axes.plot(
+            *point, "o" if m.kind != "ideal" else "D", color=_COLOURS[i % len(_COLOURS)],
+            markersize=8, markerfacecolor="none" if m.kind == "ideal" else None,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.margins(x=0.18, y=0.12)
+
+
 def _ratio_against_speed(comparison: Comparison) -> Figure:
+    methods = list(comparison.methods[: comparison.ranked] or comparison.methods)
+    points = [(m.content_bytes / m.compress_s / 1e3, m.bits_per_byte) for m in methods]
     with _axes("compression, kB/s", "bits per byte") as (axes, drawn):
-        points = []
-        for i, m in enumerate(comparison.methods):
-            speed = m.content_bytes / m.compress_s / 1e3
-            points.append((speed, m.bits_per_byte))
-            axes.plot(
-                speed, m.bits_per_byte, "o" if m.kind != "ideal" else "D",
-                color=_COLOURS[i % len(_COLOURS)], markersize=8,
-                markerfacecolor="none" if m.kind == "ideal" else None,
-            )  # fmt: skip
-            axes.annotate(
-                m.model, points[-1], xytext=(7, 4), textcoords="offset points", fontsize=8
-            )
-        front = sorted(points[i] for i in comparison.front)
-        axes.plot(*zip(*front, strict=True), ":", color=INK, alpha=0.5, zorder=0)
-        axes.set_xscale("log")
-        axes.margins(x=0.18, y=0.12)
+        _draw_methods(axes, methods, points)
+        if comparison.front:
+            front = sorted(points[i] for i in comparison.front)
+            axes.plot(*zip(*front, strict=True), ":", color=INK, alpha=0.5, zorder=0)
+        _write_labels(axes, points, [m.model for m in methods])
     note = "Filled: sizes of files. Hollow: ideal bits. Dotted: the Pareto front. "
     note += "Lower right is better."
     return Figure("Ratio against speed", drawn[0], note)
 
 
 def _scaling(comparison: Comparison) -> Figure | None:
-    sized = [i for i, m in enumerate(comparison.methods) if m.parameters]
-    law = fit_power_law(comparison, sized)
+    law = fit_power_law(comparison)
     if law is None:
         return None
+    methods = [comparison.methods[i] for i in sized_methods(comparison)]
+    points = [(float(m.parameters), m.bits_per_byte) for m in methods]
     with _axes("parameters", "bits per byte") as (axes, drawn):
-        for i in sized:
-            m = comparison.methods[i]
-            axes.plot(m.parameters, m.bits_per_byte, "o" if m.kind != "ideal" else "D",
-                      color=_COLOURS[i % len(_COLOURS)], markersize=8,
-                      markerfacecolor="none" if m.kind == "ideal" else None)  # fmt: skip
-            axes.annotate(m.model, (m.parameters, m.bits_per_byte), xytext=(7, 4),
-                          textcoords="offset points", fontsize=8)  # fmt: skip
-        sizes = [comparison.methods[i].parameters for i in sized]
+        _draw_methods(axes, methods, points)
+        sizes = [x for x, _ in points]
         line = np.geomspace(min(sizes), max(sizes), 100)
         axes.plot(line, law(line), "--", color=INK, alpha=0.6, zorder=0)
-        axes.set_xscale("log")
-        axes.margins(x=0.18, y=0.12)
-    low, high = law.interval
-    note = (
-        f"Fitted L = {law.entropy:.3f} + {law.factor:.3g} / N^{law.exponent:.3f}; 95 % bootstrap "
-        f"interval of the exponent over documents: {low:.3f} to {high:.3f}."
-    )
+        _write_labels(axes, points, [m.model for m in methods])
+    note = f"Fitted L = {law.entropy:.3f} + {law.factor:.3g} / N^{law.exponent:.3f}"
+    if law.interval is not None:
+        low, high = law.interval
+        note += f"; 95 % bootstrap interval of the exponent over documents: {low:.3f} to {high:.3f}"
+    note += f". Only {'file sizes' if law.kind == 'archive' else 'ideal bits'} are in it."
+    if law.doubtful:
+        note += f" This is no power law: {law.doubtful}."
     if law.saturated:
         note += (
             " There are as many coefficients as sizes: the curve goes through, it tests nothing."
@@ -118,7 +164,7 @@ def position_figure(bins: dict[str, list[Bin]]) -> Figure:
     with _axes("tokens read before (0 drawn at 1/2)", "bits per token") as (axes, drawn):
         for i, (name, found) in enumerate(bins.items()):
             middles = [np.sqrt(max(b.low, 0.5) * max(b.high, 0.5)) for b in found]
-            axes.plot(middles, [b.bits_per_token for b in found], "o-", label=name,
+            axes.plot(middles, [b.bits_per_token for b in found], "o-", label=_label(name),
                       color=_COLOURS[i % len(_COLOURS)], markersize=4)  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.legend(fontsize=8)
