@@ -17,6 +17,7 @@ from .codec import (
     BlockReader,
     CodingParameters,
     ModelSource,
+    SideInformation,
     compress_stream,
     decompress_stream,
 )
@@ -72,9 +73,10 @@ def compress(
     model: str | ModelSource | None = None,
     parameters: CodingParameters | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    given: ReadableBuffer | None = None,
     **options: Any,
 ) -> bytes:
-    """An archive of `data`.
+    """An archive of `data`, `given` what its decoder will be given too.
 
     `level` is 1 to 9 (3 if neither it nor a model is given). `model` is the name of an installed or
     known model, or a loaded one; `parameters` say how to cut and code; both go before the level's.
@@ -91,8 +93,13 @@ def compress(
         parameters,
         size_bytes=len(content),
         memory_limit=memory_limit,
+        side=_side(given),
     )
     return out.getvalue()
+
+
+def _side(given: ReadableBuffer | None) -> SideInformation | None:
+    return None if given is None else SideInformation.read([io.BytesIO(bytes(given))])
 
 
 def decompress(
@@ -100,12 +107,20 @@ def decompress(
     *,
     model: ModelSource | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    given: ReadableBuffer | None = None,
     **options: Any,
 ) -> bytes:
-    """The contents of an archive, or of several behind one another. Raises LmzipError."""
+    """The contents of an archive, or of several behind one another. Raises LmzipError.
+
+    `given` is what it was made given, if anything.
+    """
     out = io.BytesIO()
     decompress_stream(
-        io.BytesIO(bytes(blob)), out.write, _models(model, **options), memory_limit=memory_limit
+        io.BytesIO(bytes(blob)),
+        out.write,
+        _models(model, **options),
+        memory_limit=memory_limit,
+        side=_side(given),
     )
     return out.getvalue()
 
@@ -113,9 +128,15 @@ def decompress(
 class _Decompressed(io.RawIOBase):
     """Random access to an archive's contents: blocks are decoded as they are read."""
 
-    def __init__(self, file: BinaryIO, models: ModelSource, memory_limit: int) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        models: ModelSource,
+        memory_limit: int,
+        side: SideInformation | None,
+    ) -> None:
         self._index = ArchiveIndex(file)
-        self._blocks = BlockReader(self._index, models, memory_limit)
+        self._blocks = BlockReader(self._index, models, memory_limit, side)
         self._position = 0
         self._block = (0, b"")
 
@@ -168,6 +189,7 @@ class LmzipFile(io.BufferedIOBase):
         model: str | ModelSource | None = None,
         parameters: CodingParameters | None = None,
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        given: ReadableBuffer | None = None,
         **options: Any,
     ) -> None:
         kind = mode.replace("b", "")
@@ -187,7 +209,9 @@ class LmzipFile(io.BufferedIOBase):
             else:
                 file = path
             try:
-                self._reader = io.BufferedReader(_Decompressed(file, models, memory_limit))
+                self._reader = io.BufferedReader(
+                    _Decompressed(file, models, memory_limit, _side(given))
+                )
             except BaseException:
                 if self._source is not None:
                     self._source.close()
@@ -199,7 +223,7 @@ class LmzipFile(io.BufferedIOBase):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._target))
         self._buffer = io.BytesIO()
         self._finish = functools.partial(
-            compress, model=models, parameters=parameters, memory_limit=memory_limit
+            compress, model=models, parameters=parameters, memory_limit=memory_limit, given=given
         )
 
     def readable(self) -> bool:

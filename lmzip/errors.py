@@ -13,6 +13,7 @@
     │   ├── ModelFetchError      a download failed or its hash is wrong
     │   ├── UnsupportedModelError   a checkpoint this program cannot convert or run
     │   └── PredictionError      a model's predictions are no distribution (NaN)
+    ├── SideInformationError  what the archive was made given is missing or something else
     ├── CorpusError           a set of texts is missing, damaged or not to be had
     └── EngineError           an engine is unavailable or failed its self-test
 
@@ -31,6 +32,7 @@ __all__ = [
     "ModelMismatchError",
     "ModelNotFoundError",
     "PredictionError",
+    "SideInformationError",
     "TruncatedError",
     "UnsupportedModelError",
     "UsageError",
@@ -88,6 +90,10 @@ class UnsupportedModelError(ModelError):
 
 class PredictionError(ModelError):
     """A model's predictions are no distribution: a logit is NaN, or all are infinite."""
+
+
+class SideInformationError(LmzipError):
+    """What an archive was made given is not at hand, or is something else."""
 
 
 class CorpusError(LmzipError):

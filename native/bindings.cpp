@@ -206,6 +206,10 @@ void bind_mixer(nb::module_& m) {
              },
              "high"_a, "model"_a, "mixed"_a.noconvert())
         .def_prop_ro("model_bits", &Mixer::model_bits)
+        .def("prime", [below](Mixer& self, Array<const std::int64_t, 1> tokens) {
+            below(tokens, self.digits() * 256);
+            self.prime(tokens.data(), tokens.shape(0));
+        })
         .def("restart", &Mixer::restart)
         .def("update", [check, below](Mixer& self, Array<const std::int64_t, 1> tokens) {
             check(self, tokens.shape(0), tokens.shape(0), true);

@@ -111,8 +111,8 @@ def test_every_flipped_bit_and_every_truncation_is_noticed(item):
 
 def test_versions_from_the_future():
     packed = bytearray(Header().pack())
-    packed[4] = 3
-    with pytest.raises(VersionError, match="version 3"):
+    packed[4] = 4
+    with pytest.raises(VersionError, match="version 4"):
         read_header(io.BytesIO(bytes(packed)))
     packed[4], packed[5] = 1, 0x40
     with pytest.raises(VersionError, match="feature"):

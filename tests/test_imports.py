@@ -33,6 +33,7 @@ ALLOWED = {
         "api",
         "codec",
         "corpora",
+        "format",
         "levels",
         "measure",
         "models",

@@ -79,8 +79,11 @@ class _Session:
 
     def __init__(self, options: _Options, given: dict[str, Any]) -> None:
         from .choices import chosen_parameters, open_models
+        from .side import chosen_side, chosen_side_parameters
 
         self.options = options
+        self.side_parameters = chosen_side_parameters(given)
+        self.side = chosen_side(given)
         name, self.parameters = chosen_parameters(given, given["model"])
         self._model_bar = ModelBar(show=not options.quiet)
         self.models = open_models(given, name, progress=self._model_bar, notice=self._notice)
@@ -162,6 +165,8 @@ class _Session:
                 self.parameters,
                 size_bytes=size,
                 memory_limit=self.options.memory_limit,
+                side=self.side,
+                side_parameters=self.side_parameters,
                 progress=bar,
             )
         if self.options.verbose:
@@ -185,6 +190,7 @@ class _Session:
                 out.write,
                 self.models,
                 memory_limit=self.options.memory_limit,
+                side=self.side,
                 progress=bar,
             )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import LmzipError
+
+if TYPE_CHECKING:
+    from ..format import SideReference
 
 __all__ = ["info", "list_archives"]
 
@@ -23,7 +27,7 @@ def _describe(path: str) -> dict[str, Any]:
         kinds = {kind.name.lower(): count for kind, count in index.kinds().items()}
         frames = []
         for frame in index.frames:
-            model = frame.header.model
+            model, side = frame.header.model, frame.header.side
             frames.append(
                 {
                     "content_bytes": frame.trailer.content_bytes,
@@ -44,6 +48,7 @@ def _describe(path: str) -> dict[str, Any]:
                         "mixing_bits": model.mixing_bits,
                         "solid": model.solid,
                     },
+                    "side": None if side is None else _describe_side(side),
                 }
             )
         return {
@@ -53,6 +58,66 @@ def _describe(path: str) -> dict[str, Any]:
             "blocks": kinds,
             "archives": frames,
         }
+
+
+def _describe_side(side: SideReference) -> dict[str, Any]:
+    thoughts = None
+    if (t := side.thoughts) is not None:
+        thoughts = {
+            "tokens": t.tokens,
+            "chains": t.chains,
+            "temperature": 1 / t.temperature if t.temperature else 0,
+            "seed": t.seed,
+            "every": t.every,
+            "before": t.before.decode("utf-8", "backslashreplace"),
+            "behind": t.behind.decode("utf-8", "backslashreplace"),
+            "crc": f"{t.crc:08x}",
+        }
+    return {
+        "source": side.source.name.lower(),
+        "length_bytes": side.length_bytes,
+        "digest": side.digest.hex() or None,
+        "splitting": side.splitting,
+        "prefix_tokens": side.prefix_tokens,
+        "thoughts": thoughts,
+    }
+
+
+def _side_lines(side: dict[str, Any]) -> list[str]:
+    """For people."""
+    source = {
+        "nowhere": "nothing",
+        "before": "the contents of the archives before",
+        "given": f"{side['length_bytes']} bytes of hash {side['digest']}",
+    }[side["source"]]
+    lines = [f"  given        {source}"]
+    if side["prefix_tokens"] and side["source"] != "nowhere":
+        lines[0] += f"; streams begin with its last {side['prefix_tokens']} tokens, at most"
+    if (t := side["thoughts"]) is not None:
+        line = f"  thoughts     {t['tokens']} tokens, {t['chains']} chain(s), temperature "
+        line += f"{t['temperature']:.3g}, seed {t['seed']}"
+        lines.append(line + (f", again every {t['every']} tokens" if t["every"] else ""))
+        if t["before"] or t["behind"]:
+            lines.append(f"  prompt       {t['before'] + '{think}' + t['behind']!r}")
+    return lines
+
+
+def _ledger(path: str) -> list[dict[str, Any]]:
+    from ..codec import ArchiveIndex, ledger
+
+    with open(path, "rb") as file:
+        return [dataclasses.asdict(item) for item in ledger(ArchiveIndex(file))]
+
+
+def _ledger_lines(items: list[dict[str, Any]]) -> list[str]:
+    """For people."""
+    several = len({item["archive"] for item in items}) > 1
+    lines = []
+    for item in items:
+        where = f"archive {item['archive']}: " if several else ""
+        lines.append(f"  {item['bits']:>14,}  {where}{item['name']}")
+    total = sum(item["bits"] for item in items)
+    return ["  ledger, in bits", *lines, f"  {total:>14,}  together, 8 x {total // 8:,} bytes"]
 
 
 def _printable(name: str) -> str:
@@ -96,13 +161,16 @@ def list_archives(files: Sequence[str]) -> int:
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--ledger", "with_ledger", is_flag=True, help="Every item of the file, in bits.")
 @click.help_option("-h", "--help")
-def info(files: tuple[str, ...], as_json: bool) -> None:
+def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
     """Show what is inside archives, without decoding them."""
     failed = 0
     for name in files:
         try:
             found = _describe(name)
+            if with_ledger:
+                found["ledger"] = _ledger(name)
         except (LmzipError, OSError) as error:
             failed = 1
             reason = (isinstance(error, OSError) and error.strerror) or error
@@ -136,4 +204,8 @@ def info(files: tuple[str, ...], as_json: bool) -> None:
                     mixing = f"version {model['mixing']}, tables of at most {nodes} nodes"
                     mixing += ", across blocks (solid)" if model["solid"] else ""
                 print(f"  mixing       {mixing}")
+            if frame["side"] is not None:
+                print("\n".join(_side_lines(frame["side"])))
+        if with_ledger:
+            print("\n".join(_ledger_lines(found["ledger"])))
     sys.exit(failed)

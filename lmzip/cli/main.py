@@ -15,7 +15,7 @@ import click
 
 from .. import __version__
 from ..errors import LmzipError, UsageError
-from .options import coding_options, model_options
+from .options import coding_options, model_options, side_options
 
 __all__ = ["main"]
 
@@ -98,6 +98,7 @@ def lmzip() -> None:
 @click.option("-v", "--verbose", count=True, help="Say what was done.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
 @coding_options
+@side_options
 @model_options
 @click.version_option(
     __version__, "-V", "--version", prog_name="lmzip", message="%(prog)s %(version)s"

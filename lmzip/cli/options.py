@@ -56,6 +56,33 @@ def coding_options(function: F) -> F:
     )  # fmt: skip
 
 
+def side_options(function: F) -> F:
+    """What the decoder knows besides, and what it thinks."""
+    return apply(
+        [
+            click.option("--given", metavar="FILE", multiple=True,
+                         type=click.Path(exists=True, dir_okay=False),
+                         help="Code given FILE, which decoding takes too; may be repeated."),
+            click.option("--given-prefix", type=click.IntRange(0, 1 << 20), metavar="TOKENS",
+                         help="How much of the end of --given the model reads before each stream.  "
+                              "[default: a window; mixing knows all of it]"),
+            click.option("--think", type=click.IntRange(1, 1 << 16), metavar="TOKENS",
+                         help="Let the model write so many tokens first, which nobody codes."),
+            click.option("--think-every", type=click.IntRange(1, 1 << 24), metavar="TOKENS",
+                         help="And again behind so many tokens of each stream."),
+            click.option("--chains", type=click.IntRange(1, 256), metavar="K",
+                         help="Think K times side by side and mix the predictions."),
+            click.option("--temperature", type=float, metavar="T",
+                         help="1, 1/2, 1/3, ..., or 0: the likeliest digits.  [default: 1]"),
+            click.option("--seed", type=click.IntRange(0, (1 << 62) - 1), metavar="N",
+                         help="Of the thoughts.  [default: 0]"),
+            click.option("--prompt", metavar="TEXT",
+                         help="Read before a thought; what stands behind {think} in it, after."),
+        ],
+        function,
+    )  # fmt: skip
+
+
 def model_options(function: F) -> F:
     """Which model, and how to run it."""
     option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",

@@ -2,10 +2,12 @@
 
 from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_stream
 from .decompressor import decompress_stream
+from .ledger import LedgerItem, ledger
 from .model import CodecModel, ModelSource, OneModel, model_reference
 from .parameters import CodingParameters
 from .random_access import ArchiveIndex, BlockReader, Frame
 from .recording import TokenCosts, token_costs
+from .side import SideInformation, SideParameters
 from .streams import stream_spans
 
 __all__ = [
@@ -16,11 +18,15 @@ __all__ = [
     "CodingParameters",
     "CompressionSummary",
     "Frame",
+    "LedgerItem",
     "ModelSource",
     "OneModel",
+    "SideInformation",
+    "SideParameters",
     "TokenCosts",
     "compress_stream",
     "decompress_stream",
+    "ledger",
     "model_reference",
     "stream_spans",
     "token_costs",

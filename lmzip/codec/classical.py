@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,34 +13,67 @@ from ..format import Block, BlockKind, content_crc
 __all__ = ["best_classical", "decode_classical", "looks_incompressible"]
 
 _ZSTD_LEVEL = 19
+_MAX_WINDOW_LOG = 27
 _SURE_BYTES = 1024
 _RANDOM_BITS = 7.5
 _GAIN = 0.98
 
 
-def best_classical(data: bytes) -> Block:
-    """The smaller of a zstd and a stored block."""
+def best_classical(data: bytes, dictionary: bytes = b"", dictionary_cost: int = 0) -> Block:
+    """The smallest of a zstd block, one given a dictionary (if there is any), and a stored block.
+
+    The one given a dictionary has to be `dictionary_cost` bytes smaller than the others.
+    """
     import zstandard
 
     compressor = zstandard.ZstdCompressor(
         level=_ZSTD_LEVEL, write_checksum=False, write_content_size=False
     )
-    payload = compressor.compress(data)
-    kind = BlockKind.ZSTD
+    kind, payload = BlockKind.ZSTD, compressor.compress(data)
     if len(payload) >= len(data):
         kind, payload = BlockKind.STORED, data
+    if dictionary:
+        given = _compress_given(data, dictionary)
+        if len(given) + dictionary_cost < len(payload):
+            kind, payload = BlockKind.GIVEN_ZSTD, given
     return Block(kind, len(data), content_crc(data), payload)
 
 
-def decode_classical(block: Block) -> bytes:
+def _dictionary(contents: bytes) -> Any:
+    import zstandard
+
+    return zstandard.ZstdCompressionDict(contents, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+def _compress_given(data: bytes, dictionary: bytes) -> bytes:
+    import zstandard
+
+    total = len(data) + len(dictionary)
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _ZSTD_LEVEL,
+        source_size=total,
+        window_log=min(_MAX_WINDOW_LOG, max(10, total.bit_length())),
+        enable_ldm=True,
+        write_checksum=False,
+        write_content_size=False,
+        write_dict_id=False,
+    )
+    compressor = zstandard.ZstdCompressor(
+        compression_params=parameters, dict_data=_dictionary(dictionary)
+    )
+    return bytes(compressor.compress(data))
+
+
+def decode_classical(block: Block, dictionary: bytes = b"") -> bytes:
     """The bytes of a zstd or stored block. Raises CorruptError."""
     if block.kind == BlockKind.STORED:
         return block.payload
     import zstandard
 
+    given = {"dict_data": _dictionary(dictionary)} if block.kind.given else {}
     try:
         # One byte more than promised at the most, whatever the payload says of itself.
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << _MAX_WINDOW_LOG, **given)
         with decompressor.stream_reader(block.payload) as reader:
             data = reader.read(block.content_bytes + 1)
     except zstandard.ZstdError as error:

@@ -7,20 +7,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from ..errors import UsageError
-from ..format import MAX_SHORT_BYTES, Block, BlockKind, Header, ModelReference, Trailer, content_crc
+from ..format import MAX_SHORT_BYTES, BlockKind, Header, Trailer
 from ..format.fields import ByteSource, read_some
-from ..mix import Mixer
-from .classical import best_classical, looks_incompressible
-from .lm import LmJob, Tokens, code_jobs, encode_job
-from .model import (
-    CodecModel,
-    Mixers,
-    ModelSource,
-    cache_bytes,
-    model_reference,
-    require_memory,
-)
+from .block_encoder import BlockEncoder
+from .model import ModelSource
 from .parameters import CodingParameters
+from .side import SideInformation, SideParameters
 
 __all__ = ["DEFAULT_MEMORY_LIMIT", "CompressionSummary", "compress_stream", "split_blocks"]
 
@@ -85,118 +77,6 @@ def split_blocks(source: ByteSource, block_bytes: int) -> Iterator[tuple[bytes, 
         buffer = buffer[cut:]
 
 
-class BlockEncoder:
-    """Turns contents into blocks, each the smallest of language model, zstd and stored."""
-
-    def __init__(
-        self,
-        models: ModelSource,
-        parameters: CodingParameters,
-        memory_limit: int,
-        slice_rows: int | None,
-        progress: Callable[[int], None],
-    ) -> None:
-        self._models, self.parameters = models, parameters
-        self._memory_limit, self._slice_rows, self._progress = memory_limit, slice_rows, progress
-        self._model: CodecModel | None = None
-        self._mixers = Mixers()
-
-    @property
-    def model(self) -> CodecModel:
-        if self._model is None:
-            self._model = self._models.for_compression()
-        return self._model
-
-    @property
-    def reference(self) -> ModelReference:
-        """What the header says of the model; raises UsageError if the window does not suit it."""
-        return model_reference(self.model, self.parameters)
-
-    def encode(self, contents: list[bytes], *, single: bool) -> list[tuple[Block, float]]:
-        """Blocks for these contents, made in lockstep unless the archive is solid.
-
-        Beside each block stands the information in it, in bits.
-
-        A `single` block of an archive also pays for the model's place in the header.
-        """
-        if not self.parameters.solid:
-            return self._coded(*self._encode(contents, single))
-        coded = []
-        for data in contents:
-            (block,), jobs = self._encode([data], single)
-            self._mixers.keep(jobs[0].mixer if block.kind == BlockKind.MIXED else None)
-            coded += self._coded([block], jobs)
-        return coded
-
-    @staticmethod
-    def _coded(blocks: list[Block], jobs: dict[int, LmJob]) -> list[tuple[Block, float]]:
-        return [
-            (block, jobs[i].encoder.ideal_bits if block.kind.modelled else 8.0 * len(block.payload))
-            for i, block in enumerate(blocks)
-        ]
-
-    def _encode(self, contents: list[bytes], single: bool) -> tuple[list[Block], dict[int, LmJob]]:
-        """Blocks, and the jobs of those that went through the model."""
-        classical = [best_classical(data) for data in contents]
-        tokens = {
-            i: self.model.tokenizer.tokenize(data)
-            for i, data in enumerate(contents)
-            if not looks_incompressible(data, classical[i])
-        }
-        if not tokens:
-            return classical, {}
-        config = self.model.engine.config
-        needed = sum(cache_bytes(config, self.reference, len(ids)) for ids in tokens.values())
-        require_memory(needed, self._memory_limit)
-        scale = sum(len(contents[i]) for i in tokens) / sum(map(len, tokens.values()))
-        budgets = {i: len(classical[i].payload) for i in tokens}
-        jobs = self._code(tokens, budgets, scale, mixing=self.reference.mixing > 0)
-        # What the block has said is no help to a model that knows it all.
-        alone = {i: tokens[i] for i, job in jobs.items() if job.mixing_hurts()}
-        kinds = dict.fromkeys(jobs, BlockKind.MIXED if self.reference.mixing else BlockKind.LM)
-        if alone:
-            jobs |= self._code(alone, budgets, 0, mixing=False)
-            kinds |= dict.fromkeys(alone, BlockKind.LM)
-        extra_bytes = len(self.reference.pack()) if single else 0
-        blocks = list(classical)
-        for i, job in jobs.items():
-            if job.abandoned:
-                continue
-            data, payload = contents[i], job.encoder.finish()
-            block = Block(kinds[i], len(data), content_crc(data), payload, len(tokens[i]))
-            packed_bytes = len(block.pack()) + extra_bytes
-            if len(payload) <= len(data) and packed_bytes < len(classical[i].pack()):
-                blocks[i] = block
-        return blocks, jobs
-
-    def new_job(self, ids: Tokens, budget: int, mixer: Mixer | None) -> LmJob:
-        """A job for a block of these tokens."""
-        cut = self.parameters.stream_tokens, self.parameters.streams_at_once
-        return encode_job(ids, *cut, budget=budget, mixer=mixer)
-
-    def _code(
-        self, tokens: dict[int, Tokens], budgets: dict[int, int], scale: float, *, mixing: bool
-    ) -> dict[int, LmJob]:
-        """Jobs that have coded these blocks' tokens; progress counts `scale` bytes a token."""
-        jobs = {
-            i: self.new_job(
-                ids,
-                budgets[i],
-                self._mixers.next(self.model, self.reference, len(ids)) if mixing else None,
-            )
-            for i, ids in tokens.items()
-        }
-        code_jobs(
-            self.model.engine,
-            list(jobs.values()),
-            window=self.reference.window,
-            sinks=self.reference.sinks,
-            slice_rows=self._slice_rows,
-            progress=lambda done: self._progress(int(done * scale)),
-        )
-        return jobs
-
-
 def compress_stream(
     source: ByteSource,
     write: Callable[[bytes], object],
@@ -207,15 +87,20 @@ def compress_stream(
     blocks_in_flight: int = 1,
     slice_rows: int | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    side: SideInformation | None = None,
+    side_parameters: SideParameters | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CompressionSummary:
     """Write the archive of everything that `source` yields.
 
     Memory is bounded by `blocks_in_flight` blocks. `size_bytes` goes into the header if given.
+    Who decodes needs the same `side` information, unless no block was better for it.
     `progress(content_bytes, archive_bytes)` is called with totals so far. Neither
     `blocks_in_flight` nor `slice_rows` changes a byte of the output.
     """
     parameters = parameters or CodingParameters()
+    if parameters.solid and side is not None:
+        raise UsageError("solid archives cannot be made given side information")
     summary = CompressionSummary()
     estimate = 0
 
@@ -226,6 +111,8 @@ def compress_stream(
             progress(summary.content_bytes + estimate, summary.archive_bytes)
 
     encoder = BlockEncoder(models, parameters, memory_limit, slice_rows, advance)
+    if side is not None:
+        encoder.condition(side, side_parameters or SideParameters())
     digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
     index: list[tuple[int, int]] = []
     header_bytes, header, short = 0, b"", False
@@ -243,8 +130,10 @@ def compress_stream(
             # An archive of one block names a model only if it needs one.
             named = not single or any(block.kind.modelled for block in blocks)
             reference = encoder.reference if named else None
+            needed = not single or blocks[0].kind.given
+            given = encoder.header_side(model=named) if needed else None
             short = single and len(contents[0]) <= MAX_SHORT_BYTES
-            header = Header(reference, None if short else size_bytes, short).pack()
+            header = Header(reference, None if short else size_bytes, short, given).pack()
             header_bytes = emit(header)
         for data, (block, ideal_bits) in zip(contents, coded, strict=True):
             digest.update(data)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
-from ..engine import NUMERICS_VERSION
-from ..errors import CorruptError, FormatError, ModelMismatchError, VersionError
+from ..engine import NUMERICS_VERSION, Engine
+from ..errors import (
+    CorruptError,
+    FormatError,
+    ModelMismatchError,
+    SideInformationError,
+    VersionError,
+)
 from ..format import (
     Block,
     BlockKind,
     Header,
     ModelReference,
+    SideReference,
+    SideSource,
     Trailer,
     content_crc,
     read_block_or_trailer,
@@ -23,6 +31,7 @@ from .classical import decode_classical
 from .compressor import DEFAULT_MEMORY_LIMIT
 from .lm import code_jobs, decode_job
 from .model import CodecModel, Mixers, ModelSource, cache_bytes, require_memory
+from .side import MAX_DICTIONARY_BYTES, Conditioning, SideInformation
 
 __all__ = ["BlockDecoder", "decompress_stream"]
 
@@ -40,9 +49,17 @@ class BlockDecoder:
         models: ModelSource,
         *,
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        side: SideInformation | None = None,
+        before: bytes | bytearray = b"",
         progress: Callable[[int], None] | None = None,
     ) -> None:
+        """`side` is what the caller has, `before` the end of what the archives before hold.
+
+        Raises SideInformationError if the header names other side information.
+        """
         self._header, self._models = header, models
+        self._side = _required_side(header.side, side, before)
+        self._conditioning: Conditioning | None = None
         self._memory_limit = memory_limit
         self._progress = progress or (lambda done: None)
         self._model: CodecModel | None = None
@@ -95,10 +112,23 @@ class BlockDecoder:
             self._model = model
         return self._model
 
+    @property
+    def conditioning(self) -> Conditioning:
+        """The side information as the model reads it."""
+        if self._conditioning is None:
+            if self._side is None or self._header.side is None:
+                raise CorruptError("a block needs side information but the header names none")
+            reference = self.reference
+            self._conditioning = Conditioning(self._side, self._header.side, self.model)
+            self._conditioning.require_thoughts(reference.window, reference.sinks)
+        return self._conditioning
+
     def cache_bytes(self, block: Block) -> int:
         """Bytes of cache that decoding this block takes."""
         if not block.kind.modelled:
             return 0
+        if block.kind.given:
+            return self.conditioning.cache_bytes(self.reference, block.tokens)
         return cache_bytes(self.model.engine.config, self.reference, block.tokens)
 
     def streams(self, block: Block) -> int:
@@ -108,10 +138,13 @@ class BlockDecoder:
         return self.reference.streams(block.tokens)
 
     def _mixer(self, block: Block) -> Mixer | None:
-        if block.kind != BlockKind.MIXED:
+        if not block.kind.mixed:
             return None
         if not self.reference.mixing:
             raise CorruptError("a block uses mixing but the header says nothing of it")
+        if block.kind.given:
+            side = self.conditioning.tokens
+            return self._mixers.primed(self.model, self.reference, block.tokens, side)
         return self._mixers.next(self.model, self.reference, block.tokens)
 
     def decode(self, blocks: list[Block]) -> list[bytes]:
@@ -124,39 +157,74 @@ class BlockDecoder:
             self._mixers.keep(None)
         lm = [block for block in blocks if block.kind.modelled]
         require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
-        contents: dict[int, bytes] = {}
-        if lm:
-            reference = self.reference
-            jobs = [
-                decode_job(
-                    block.payload,
-                    block.tokens,
-                    reference.stream_tokens,
-                    reference.streams_at_once,
-                    mixer=self._mixer(block),
-                )
-                for block in lm
-            ]
-            scale = sum(b.content_bytes for b in lm) / sum(b.tokens for b in lm)
-            code_jobs(
-                self.model.engine,
-                jobs,
-                window=reference.window,
-                sinks=reference.sinks,
-                progress=lambda done: self._progress(int(done * scale)),
-            )
-            vocabulary = self.model.tokenizer.vocabulary
-            for block, job in zip(lm, jobs, strict=True):
-                contents[id(block)] = vocabulary.detokenize(job.decoded())
-            if self.solid:
-                self._mixers.keep(jobs[0].mixer)
+        contents = self._decode_modelled([b for b in lm if not b.kind.given], given=False)
+        contents |= self._decode_modelled([b for b in lm if b.kind.given], given=True)
         result = []
         for block in blocks:
-            data = contents[id(block)] if block.kind.modelled else decode_classical(block)
+            data = contents[id(block)] if block.kind.modelled else self._decode_classical(block)
             if len(data) != block.content_bytes or content_crc(data) != block.content_crc:
                 raise CorruptError("a block does not decode to what was compressed")
             result.append(data)
         return result
+
+    def _decode_modelled(self, blocks: list[Block], *, given: bool) -> dict[int, bytes]:
+        """The contents of blocks by their `id`, all given side information or none."""
+        if not blocks:
+            return {}
+        reference = self.reference
+        jobs = [
+            decode_job(
+                block.payload,
+                block.tokens,
+                reference.stream_tokens,
+                reference.streams_at_once,
+                mixer=self._mixer(block),
+            )
+            for block in blocks
+        ]
+        scale = sum(b.content_bytes for b in blocks) / sum(b.tokens for b in blocks)
+        engine: Engine = self.conditioning.engine if given else self.model.engine
+        for group in self.conditioning.groups(jobs) if given else [jobs]:
+            code_jobs(
+                engine,
+                group,
+                window=reference.window,
+                sinks=reference.sinks,
+                progress=lambda done: self._progress(int(done * scale)),
+            )
+        if self.solid:
+            self._mixers.keep(jobs[0].mixer)
+        vocabulary = self.model.tokenizer.vocabulary
+        return {
+            id(block): vocabulary.detokenize(job.decoded())
+            for block, job in zip(blocks, jobs, strict=True)
+        }
+
+    def _decode_classical(self, block: Block) -> bytes:
+        if not block.kind.given:
+            return decode_classical(block)
+        if self._side is None:
+            raise CorruptError("a block needs side information but the header names none")
+        return decode_classical(block, self._side.tail)
+
+
+def _required_side(
+    reference: SideReference | None, side: SideInformation | None, before: bytes | bytearray
+) -> SideInformation | None:
+    """The side information that a header names. Raises SideInformationError."""
+    if reference is None:
+        return None
+    if reference.source == SideSource.NOWHERE:
+        return SideInformation.nothing()
+    if reference.source == SideSource.BEFORE:
+        return SideInformation.before(bytes(before[-MAX_DICTIONARY_BYTES:]))
+    if side is None:
+        raise SideInformationError(
+            f"the archive was made given {reference.length_bytes:,} bytes of hash "
+            f"{reference.digest.hex()}; it takes them to decode it (--given)"
+        )
+    side.require(reference)
+    return side
 
 
 def _groups(
@@ -202,12 +270,14 @@ def decompress_stream(
     *,
     blocks_in_flight: int | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    side: SideInformation | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write the contents of all archives that `source` holds one behind the other; bytes written.
 
-    Raises FormatError if there is none at all, TruncatedError, CorruptError, ModelError... Contents
-    are written block by block, each after its own checksum: on an error the caller discards them.
+    `side` is what archives were made given, if any was. Raises SideInformationError, FormatError if
+    there is no archive at all, TruncatedError, CorruptError, ModelError... Contents are written
+    block by block, each after its own checksum: on an error the caller discards them.
     """
     total = 0
     estimate = 0
@@ -219,13 +289,21 @@ def decompress_stream(
             progress(total + estimate)
 
     frames = 0
+    before = bytearray()
     while True:
         found = read_header(source)
         if found is None:
             break
         frames += 1
         header, header_data = found
-        decoder = BlockDecoder(header, models, memory_limit=memory_limit, progress=advance)
+        decoder = BlockDecoder(
+            header,
+            models,
+            memory_limit=memory_limit,
+            side=side,
+            before=before,
+            progress=advance,
+        )
         digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
         index: list[tuple[int, int]] = []
         size = 0
@@ -240,6 +318,9 @@ def decompress_stream(
                 continue
             for data in decoder.decode(item):
                 digest.update(data)
+                before += data
+                if len(before) > 2 * MAX_DICTIONARY_BYTES:
+                    del before[:-MAX_DICTIONARY_BYTES]
                 size += len(data)
                 total += len(data)
                 write(data)

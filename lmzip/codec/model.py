@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..engine import NUMERICS_VERSION, Engine, ModelConfig
 from ..errors import MemoryLimitError
@@ -81,11 +85,11 @@ def model_reference(model: CodecModel, parameters: CodingParameters) -> ModelRef
     )
 
 
-def _mixer_shape(reference: ModelReference, tokens: int) -> tuple[int, int]:
+def _mixer_shape(reference: ModelReference, tokens: int, primed: int = 0) -> tuple[int, int]:
     """Streams and table bits of a new mixer for a block of so many tokens."""
     if reference.solid:  # for all blocks to come
         return reference.streams_at_once, reference.mixing_bits
-    return reference.streams(tokens), table_bits(tokens, reference.mixing_bits)
+    return reference.streams(tokens), table_bits(tokens + primed, reference.mixing_bits)
 
 
 class Mixers:
@@ -105,21 +109,44 @@ class Mixers:
             return mixer
         return new_mixer(model.tokenizer.vocabulary.words, *_mixer_shape(reference, tokens))
 
+    @staticmethod
+    def primed(
+        model: CodecModel, reference: ModelReference, tokens: int, side: NDArray[np.int64]
+    ) -> Mixer:
+        """What mixes the predictions of a block of so many tokens, primed with side tokens."""
+        shape = _mixer_shape(reference, tokens, len(side))
+        mixer = new_mixer(model.tokenizer.vocabulary.words, *shape)
+        mixer.prime(side)
+        return mixer
+
     def keep(self, mixer: Mixer | None) -> None:
         """The last block of a solid archive has used this mixer, or none."""
         self._last = mixer
 
 
-def cache_bytes(config: ModelConfig, reference: ModelReference, tokens: int) -> int:
-    """Bytes of cache, mixing tables and one step's token weights for a block of so many tokens."""
+def cache_bytes(
+    config: ModelConfig,
+    reference: ModelReference,
+    tokens: int,
+    *,
+    primed: int = 0,
+    chains: int = 1,
+    positions: Callable[[int], int] = lambda length: length,
+) -> int:
+    """Bytes of cache, mixing tables and one step's token weights for a block of so many tokens.
+
+    A stream of a length takes `positions(length)` of the cache, `chains` times; mixing has been
+    primed with so many tokens.
+    """
     first = round_lengths(tokens, reference.stream_tokens, reference.streams_at_once)[0]
     lengths = stream_lengths(first, reference.stream_tokens)
-    ring = reference.window + reference.sinks + max(1, _CHUNK // len(lengths))
-    positions = -(-min(int(lengths[0]), ring) // 64) * 64
-    weights = len(lengths) * (config.vocab + 8 * config.ffn_width) * 8
-    mixer_streams, bits = _mixer_shape(reference, tokens)
+    rows = len(lengths) * chains
+    ring = reference.window + reference.sinks + max(1, _CHUNK // rows)
+    slots = -(-min(positions(int(lengths[0])), ring) // 64) * 64
+    weights = rows * (config.vocab + 8 * config.ffn_width) * 8
+    mixer_streams, bits = _mixer_shape(reference, tokens, primed)
     mixing = mixer_bytes(bits, config.vocab, mixer_streams) if reference.mixing else 0
-    return config.cache_bytes(len(lengths), positions) + weights + mixing
+    return config.cache_bytes(rows, slots) + weights + mixing
 
 
 def require_memory(needed_bytes: int, limit_bytes: int) -> None:

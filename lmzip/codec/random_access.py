@@ -8,10 +8,19 @@ import io
 from typing import BinaryIO
 
 from ..errors import CorruptError, FormatError, TruncatedError
-from ..format import Block, BlockKind, Header, Trailer, read_block_or_trailer, read_header
+from ..format import (
+    Block,
+    BlockKind,
+    Header,
+    SideSource,
+    Trailer,
+    read_block_or_trailer,
+    read_header,
+)
 from ..format.archive import END_MAGIC, SHORT_END_MAGIC
 from .decompressor import BlockDecoder
 from .model import ModelSource
+from .side import MAX_DICTIONARY_BYTES, SideInformation
 
 __all__ = ["ArchiveIndex", "BlockReader", "Frame"]
 
@@ -129,8 +138,15 @@ class ArchiveIndex:
 class BlockReader:
     """Decodes the block at any position; of a solid archive, those before it too."""
 
-    def __init__(self, index: ArchiveIndex, models: ModelSource, memory_limit: int) -> None:
+    def __init__(
+        self,
+        index: ArchiveIndex,
+        models: ModelSource,
+        memory_limit: int,
+        side: SideInformation | None = None,
+    ) -> None:
         self._index, self._models, self._memory_limit = index, models, memory_limit
+        self._side = side
         self._frame: Frame | None = None
         self._decoder: BlockDecoder
         self._next = 0
@@ -140,8 +156,13 @@ class BlockReader:
         """Where the block that holds content byte `position` begins, and its contents."""
         frame, block, start = self._index.read_block(position)
         if self._frame != frame:
-            limit = self._memory_limit
-            self._decoder = BlockDecoder(frame.header, self._models, memory_limit=limit)
+            self._decoder = BlockDecoder(
+                frame.header,
+                self._models,
+                memory_limit=self._memory_limit,
+                side=self._side,
+                before=self._before(frame),
+            )
             self._frame = frame
             self._next = self._index.content_start(frame)
         if not self._decoder.solid:
@@ -159,3 +180,17 @@ class BlockReader:
             self._frame = None  # half-way through a block: the next one begins from the start
             raise
         return start, data
+
+    def _before(self, frame: Frame) -> bytes:
+        """The end of what the archives before a frame hold, if it is coded given that."""
+        side = frame.header.side
+        if side is None or side.source != SideSource.BEFORE:
+            return b""
+        reader = BlockReader(self._index, self._models, self._memory_limit, self._side)
+        end = self._index.content_start(frame)
+        position, parts = max(0, end - MAX_DICTIONARY_BYTES), []
+        while position < end:
+            start, data = reader.read(position)
+            parts.append(data)
+            position = start + len(data)
+        return b"".join(parts)[-MAX_DICTIONARY_BYTES:]

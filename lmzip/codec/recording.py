@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..coder import Encoder, Freqs, Symbols, new_encoder
 from ..engine import PRECISION, RADIX
 from ..mix import Mixer
-from .compressor import DEFAULT_MEMORY_LIMIT, BlockEncoder, split_blocks
+from .block_encoder import BlockEncoder
+from .compressor import DEFAULT_MEMORY_LIMIT, split_blocks
 from .lm import LmJob, Tokens, code_jobs
 from .model import CodecModel, OneModel
 from .parameters import CodingParameters

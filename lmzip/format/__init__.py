@@ -19,12 +19,14 @@ from .archive import (
     read_block_or_trailer,
     read_header,
 )
+from .side import MAX_PROMPT_BYTES, SideReference, SideSource, Thoughts
 
 __all__ = [
     "FORMAT_VERSION",
     "MAGIC",
     "MAX_BLOCK_BYTES",
     "MAX_MIXING_BITS",
+    "MAX_PROMPT_BYTES",
     "MAX_SHORT_BYTES",
     "MAX_STREAMS",
     "MAX_STREAM_TOKENS",
@@ -34,6 +36,9 @@ __all__ = [
     "BlockKind",
     "Header",
     "ModelReference",
+    "SideReference",
+    "SideSource",
+    "Thoughts",
     "Trailer",
     "content_crc",
     "read_block_or_trailer",

@@ -8,6 +8,7 @@ import zlib
 
 from ..errors import CorruptError, FormatError, VersionError
 from .fields import ByteSource, Reader, pack_varint, read_some
+from .side import SideReference
 
 __all__ = [
     "END_MAGIC",
@@ -33,7 +34,8 @@ MAGIC = b"\x89LMZ"
 END_MAGIC = b"ZML\x89"
 SHORT_END_MAGIC = b"M\x89"
 FORMAT_VERSION = 2
-"""What is written; archives of version 1 are read too."""
+"""What is written but for archives with a side section; those of version 1 are read too."""
+SIDE_FORMAT_VERSION = 3
 
 MAX_BLOCK_BYTES = 1 << 24
 MAX_SHORT_BYTES = 1 << 16
@@ -48,7 +50,13 @@ MIN_MIXING_BITS, MAX_MIXING_BITS = 8, 24
 MAX_BLOCKS = 1 << 40
 _MAX_BLOCK_TOTAL = MAX_BLOCK_BYTES + 64
 
-_FLAG_MODEL, _FLAG_SIZE, _FLAG_SHORT = 1, 2, 4
+_FLAG_MODEL, _FLAG_SIZE, _FLAG_SHORT, _FLAG_SIDE = 1, 2, 4, 8
+_FLAGS = {
+    1: _FLAG_MODEL | _FLAG_SIZE,
+    2: _FLAG_MODEL | _FLAG_SIZE | _FLAG_SHORT,
+    3: _FLAG_MODEL | _FLAG_SIZE | _FLAG_SHORT | _FLAG_SIDE,
+}
+"""Those that each version knows."""
 _SOLID = 0x80
 """In the byte of the mixing bits."""
 
@@ -61,11 +69,27 @@ class BlockKind(enum.IntEnum):
     LM = 3
     MIXED = 4
     """By the language model, with adaptive mixing."""
+    GIVEN_ZSTD = 5
+    """As the three before, given the side information."""
+    GIVEN_LM = 6
+    GIVEN_MIXED = 7
 
     @property
     def modelled(self) -> bool:
         """Whether it takes the model to decode it."""
-        return self in (BlockKind.LM, BlockKind.MIXED)
+        return self in (
+            BlockKind.LM, BlockKind.MIXED, BlockKind.GIVEN_LM, BlockKind.GIVEN_MIXED
+        )  # fmt: skip
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the model's predictions are mixed with what the block has said."""
+        return self in (BlockKind.MIXED, BlockKind.GIVEN_MIXED)
+
+    @property
+    def given(self) -> bool:
+        """Whether it takes the side information to decode it."""
+        return self >= BlockKind.GIVEN_ZSTD
 
 
 _TRAILER_KIND, _SHORT_TRAILER_KIND = 0, 0x80
@@ -150,16 +174,21 @@ class Header:
     size_bytes: int | None = None
     short: bool = False
     """One block follows, whose checksum covers the header too, and a short trailer."""
+    side: SideReference | None = None
+    """What blocks are coded given, if any are."""
 
     def pack(self) -> bytes:
         assert not (self.short and self.size_bytes is not None)
         flags = _FLAG_MODEL * (self.model is not None) | _FLAG_SIZE * (self.size_bytes is not None)
-        flags |= _FLAG_SHORT * self.short
-        data = MAGIC + bytes([FORMAT_VERSION, flags])
+        flags |= _FLAG_SHORT * self.short | _FLAG_SIDE * (self.side is not None)
+        version = FORMAT_VERSION if self.side is None else SIDE_FORMAT_VERSION
+        data = MAGIC + bytes([version, flags])
         if self.size_bytes is not None:
             data += pack_varint(self.size_bytes)
         if self.model is not None:
             data += self.model.pack()
+        if self.side is not None:
+            data += self.side.pack(model=self.model is not None, short=self.short)
         if self.short:
             return data
         return data + zlib.crc32(data).to_bytes(4, "little")
@@ -280,16 +309,18 @@ def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
     if first != MAGIC[:1] or reader.bytes(len(MAGIC) - 1) != MAGIC[1:]:
         raise FormatError("not an lmzip archive")
     version, flags = reader.integer(1), reader.integer(1)
-    if not 1 <= version <= FORMAT_VERSION:
+    if version not in _FLAGS:
         raise VersionError(
-            f"the archive is of format version {version}; this program reads 1 to {FORMAT_VERSION}"
+            f"the archive is of format version {version}; this program reads 1 to {max(_FLAGS)}"
         )
-    known = _FLAG_MODEL | (_FLAG_SIZE if version == 1 else _FLAG_SIZE | _FLAG_SHORT)
     short = bool(flags & _FLAG_SHORT)
-    if flags & ~known or (short and flags & _FLAG_SIZE):
+    if flags & ~_FLAGS[version] or (short and flags & _FLAG_SIZE):
         raise VersionError("the archive uses a feature that this program does not know")
     size = reader.varint(_MAX_SIZE, "original size") if flags & _FLAG_SIZE else None
     model = ModelReference.unpack(reader, version) if flags & _FLAG_MODEL else None
+    side = None
+    if flags & _FLAG_SIDE:
+        side = SideReference.unpack(reader, model=model is not None, short=short)
     if not short:
         _check_crc(reader, "the header")
     if model is not None and (model.window < 1 or model.stream_tokens < 1):
@@ -302,7 +333,9 @@ def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
         raise CorruptError("the header's mixing tables have an impossible size")
     if model is not None and model.solid and not model.streams_at_once:
         raise CorruptError("the header of a solid archive has no number of streams")
-    return Header(model, size, short), bytes(reader.taken)
+    if model is not None and model.solid and side is not None:
+        raise CorruptError("the header is of a solid archive with side information")
+    return Header(model, size, short, side), bytes(reader.taken)
 
 
 def read_block_or_trailer(

@@ -47,6 +47,9 @@ class Mixer(Protocol):
     def update(self, tokens: Tokens) -> None:
         """Learn from the tokens [R] that came."""
 
+    def prime(self, tokens: Tokens) -> None:
+        """Count tokens [n] that nobody predicts, as one stream's; then all streams begin anew."""
+
     def restart(self) -> None:
         """All streams begin anew; what they said stays known."""
 
@@ -73,6 +76,9 @@ class NativeMixer:
 
     def update(self, tokens: Tokens) -> None:
         self._mixer.update(tokens)
+
+    def prime(self, tokens: Tokens) -> None:
+        self._mixer.prime(tokens)
 
     def restart(self) -> None:
         self._mixer.restart()

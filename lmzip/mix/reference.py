@@ -296,15 +296,25 @@ class ReferenceMixer:
         for stream, token in zip(self._streams, tokens.tolist(), strict=False):
             self._learn(stream, token)
         for stream, token in zip(self._streams, tokens.tolist(), strict=False):
-            for table, key in zip(self._tables, stream.keys, strict=True):
-                if key is not None:
-                    table.add(key, token)
-            self._counts[token] += 1
-            self._digit_counts[token >> 8] += 1
-            self._seen += 1
-            stream.history.insert(0, token)
-            if self._words[token]:
-                stream.words.insert(0, token)
+            self._count(stream, token)
+
+    def prime(self, tokens: Tokens) -> None:
+        stream = self._streams[0]
+        for token in tokens.tolist():
+            stream.keys = [self._key(stream, context) for context in CONTEXTS]
+            self._count(stream, token)
+        self.restart()
+
+    def _count(self, stream: _Stream, token: int) -> None:
+        for table, key in zip(self._tables, stream.keys, strict=True):
+            if key is not None:
+                table.add(key, token)
+        self._counts[token] += 1
+        self._digit_counts[token >> 8] += 1
+        self._seen += 1
+        stream.history.insert(0, token)
+        if self._words[token]:
+            stream.words.insert(0, token)
 
     def restart(self) -> None:
         for stream in self._streams:

@@ -43,6 +43,15 @@ class Vocabulary:
         return len(self.tokens)
 
     @functools.cached_property
+    def ids(self) -> dict[bytes, int]:
+        """The smallest id of the tokens with these bytes."""
+        found: dict[bytes, int] = {}
+        for i, token in enumerate(self.tokens):
+            if token:
+                found.setdefault(token, i)
+        return found
+
+    @functools.cached_property
     def words(self) -> NDArray[np.bool_]:
         """Which tokens [V] are words: three bytes of letters or more, above ASCII included."""
         data = self._data

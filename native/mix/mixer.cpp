@@ -215,26 +215,35 @@ void Mixer::learn(Stream& s, std::uint32_t token) {
     s.misses = (s.misses * 2 + (token >> 8 != s.high_question.top)) & 15;
 }
 
+void Mixer::count(Stream& s, std::uint32_t token) {
+    for (std::size_t c = 0; c < kContexts; ++c)
+        if (has(s, c)) tables_[c].add(s.hashes[c], token);
+    ++counts_[token];
+    ++digit_counts_[token >> 8];
+    ++seen_;
+    std::copy_backward(s.history.begin(), s.history.end() - 1, s.history.end());
+    s.history[0] = token;
+    ++s.length;
+    if (words_[token]) {
+        std::copy_backward(s.words.begin(), s.words.end() - 1, s.words.end());
+        s.words[0] = token;
+        ++s.word_count;
+    }
+}
+
 void Mixer::update(const std::int64_t* tokens, std::size_t rows) {
     asked_ = 0;
     for (std::size_t row = 0; row < rows; ++row) learn(streams_[row], static_cast<std::uint32_t>(tokens[row]));
-    for (std::size_t row = 0; row < rows; ++row) {
-        Stream& s = streams_[row];
-        const auto token = static_cast<std::uint32_t>(tokens[row]);
-        for (std::size_t c = 0; c < kContexts; ++c)
-            if (has(s, c)) tables_[c].add(s.hashes[c], token);
-        ++counts_[token];
-        ++digit_counts_[token >> 8];
-        ++seen_;
-        std::copy_backward(s.history.begin(), s.history.end() - 1, s.history.end());
-        s.history[0] = token;
-        ++s.length;
-        if (words_[token]) {
-            std::copy_backward(s.words.begin(), s.words.end() - 1, s.words.end());
-            s.words[0] = token;
-            ++s.word_count;
-        }
+    for (std::size_t row = 0; row < rows; ++row) count(streams_[row], static_cast<std::uint32_t>(tokens[row]));
+}
+
+void Mixer::prime(const std::int64_t* tokens, std::size_t n) {
+    asked_ = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        hash(streams_[0]);
+        count(streams_[0], static_cast<std::uint32_t>(tokens[i]));
     }
+    restart();
 }
 
 void Mixer::restart() {

@@ -49,6 +49,8 @@ class Mixer {
     void low(const std::int64_t* high, const std::int32_t* model, std::size_t rows, std::int32_t* mixed);
     // Which tokens it were, [rows]. `high` and `low` must have been asked before.
     void update(const std::int64_t* tokens, std::size_t rows);
+    // Count tokens that nobody predicts, one stream's; then all streams begin anew.
+    void prime(const std::int64_t* tokens, std::size_t n);
     // All streams begin anew; what they said stays known.
     void restart();
 
@@ -94,6 +96,7 @@ class Mixer {
     void hash(Stream& s) const;
     void predict(Stream& s);
     void learn(Stream& s, std::uint32_t token);
+    void count(Stream& s, std::uint32_t token);
 
     std::size_t digits_;
     std::uint64_t seen_ = 0;  // tokens counted

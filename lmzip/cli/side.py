@@ -1,0 +1,70 @@
+"""From the options about side information to what the codec takes."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..codec import SideInformation, SideParameters
+    from ..format import Thoughts
+
+__all__ = ["chosen_side", "chosen_side_parameters"]
+
+_PLACE = "{think}"
+_GREATEST = 16
+_THINKING = ("think_every", "chains", "temperature", "seed", "prompt")
+
+
+def chosen_side(given: dict[str, Any]) -> SideInformation | None:
+    """What is given, or nothing to think about, or None."""
+    from ..codec import SideInformation
+
+    if not given["given"]:
+        return SideInformation.nothing() if given["think"] else None
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(name, "rb")) for name in given["given"]]
+        return SideInformation.read(files)
+
+
+def chosen_side_parameters(given: dict[str, Any]) -> SideParameters:
+    """How to use it. Raises UsageError for options that contradict each other."""
+    from ..codec import SideParameters
+
+    if given["given_prefix"] is not None and not given["given"]:
+        raise UsageError("--given-prefix needs --given")
+    return SideParameters(given["given_prefix"], _thoughts(given))
+
+
+def _thoughts(given: dict[str, Any]) -> Thoughts | None:
+    from ..format import MAX_PROMPT_BYTES, Thoughts
+
+    if not given["think"]:
+        for name in _THINKING:
+            if given[name] is not None:
+                raise UsageError(f"--{name.replace('_', '-')} needs --think")
+        return None
+    before, _, behind = (given["prompt"] or "").partition(_PLACE)
+    if max(len(before.encode()), len(behind.encode())) > MAX_PROMPT_BYTES:
+        raise UsageError(f"a prompt has at most {MAX_PROMPT_BYTES:,} bytes")
+    return Thoughts(
+        tokens=given["think"],
+        chains=given["chains"] or 1,
+        temperature=_inverse(given["temperature"]),
+        seed=given["seed"] or 0,
+        every=given["think_every"] or 0,
+        before=before.encode(),
+        behind=behind.encode(),
+    )
+
+
+def _inverse(temperature: float | None) -> int:
+    """m of a temperature of 1/m, 0 of 0."""
+    if temperature is None or temperature == 0:
+        return 1 if temperature is None else 0
+    m = round(1 / temperature) if temperature > 0 else 0
+    if not 1 <= m <= _GREATEST or abs(temperature - 1 / m) > 0.01 / m:
+        raise UsageError(f"a temperature is 0 or 1/m, m from 1 to 16, not {temperature:g}")
+    return m
