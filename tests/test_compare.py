@@ -103,6 +103,58 @@ def test_commands_as_compressors():
         installed_compressors(("nobody",))
 
 
+def test_ppmd_says_how_long_it_is():
+    """Its own stream does not: the length in front is part of the size."""
+    pytest.importorskip("pyppmd")
+    (compressor,) = installed_compressors(("ppmd",))
+    for length in (1, 127, 128, 20_000, 1 << 21):
+        packed = compressor.compress(b"a" * length)
+        assert packed[:1] == bytes([length & 127 | (128 if length > 127 else 0)])
+        assert compressor.decompress(packed) == b"a" * length
+
+
+def test_commands_that_go_back(tmp_path):
+    python = sys.executable
+    forth = f"{python} -c 'from sys import stdin, stdout; import zlib; "
+    forth += "stdout.buffer.write(zlib.compress(stdin.buffer.read()))'"
+    back = forth.replace("zlib.compress", "zlib.decompress")
+    there = command_compressor(f"my-zlib={forth} ;; {back}")
+    assert (there.name, there.kind) == ("my-zlib", "command")
+    assert there.decompress(there.compress(b"abc" * 99)) == b"abc" * 99
+    assert command_compressor(f"my-zlib={forth}").decompress is None
+    assert command_compressor("cat --show-all=1").name == "cat --show-all=1"
+    with pytest.raises(UsageError, match="no command"):
+        command_compressor("x=cat ;; ")
+    path = tmp_path / "text"
+    path.write_text(LINE * 5)
+    for line, kept, code in ((f"z={forth};;{back}", True, 0), (f"z={forth}", False, 0),
+                             (f"z={forth};;cat", False, 1)):  # fmt: skip
+        run = lmzip_command("compare", path, "-c", "gzip", "--command", line, "--decode")
+        assert run.returncode == code, run.stderr
+        assert ("does not decode" in run.stderr) == bool(code)
+        if not code:
+            assert ("not decoded" in run.stdout.partition("Pooled:")[0]) != kept
+
+
+def test_a_command_is_the_program_it_runs(tmp_path):
+    """Another program under the same name is another method."""
+    program, script = tmp_path / "program", tmp_path / "script"
+    program.write_text("#!/bin/sh\ncat\n")
+    program.chmod(0o755)
+    script.write_text("one")
+
+    def identity():
+        return command_compressor(f"x={program} {script}").identity
+
+    first = identity()
+    assert identity() == first
+    script.write_text("two")
+    second = identity()
+    program.write_text("#!/bin/sh\ncat -\n")
+    assert len({first, second, identity()}) == 3
+    assert command_compressor("x=no-such-program-at-all").identity
+
+
 def test_the_command(tmp_path):
     folder = tmp_path / "texts"
     folder.mkdir()

@@ -68,6 +68,7 @@ def page() -> str:
             HeatMap("essay", "large", made_up(0.5)),
             HeatMap("plain", "large", (Token("only", 2.5),)),
             HeatMap(NASTY, "small", (Token(NASTY, 7.0, 1.0, ((NASTY, 0.5),)), Token("", 1.0))),
+            HeatMap("mixed", "small", (Token("a", 2.0, 3.0, (), 5.25), Token("b", 2.0, 3.0))),
         ),
         footer="Made by hand.",
     )
@@ -317,6 +318,19 @@ def test_the_select_boxes_change_the_map(opened: Chrome) -> None:
     assert not find(opened, "input[value=surprise]")[0].is_enabled()
     choose(opened, "#document", 0)
     assert find(opened, "#model")[0].get_attribute("value") == "large"
+
+
+def test_surprise_is_the_models_own(opened: Chrome) -> None:
+    """Mixing makes a token cheaper, not less of a surprise to the model."""
+    choose(opened, "#document", 3)
+    first, second = find(opened, "#tokens .t")
+    said = hover(opened, first).replace("\n", " ")
+    assert "bits 2.00" in said and "before mixing 5.25" in said and "surprise +2.25" in said
+    said = hover(opened, second).replace("\n", " ")
+    assert "before mixing" not in said and "surprise \u22121.00" in said
+    find(opened, "input[value=surprise] + span")[0].click()
+    cold = [" cold" in f" {token.get_attribute('class')}" for token in (first, second)]
+    assert cold == [False, True]
 
 
 def test_any_text_in_a_map(opened: Chrome) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
+import os
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -16,12 +19,13 @@ from lmzip.measure import Archives, Ideal, bits_by_frequency, bits_by_position, 
 from lmzip.measure import measure as run_measure
 from lmzip.measure.causal import FloatScorer, load_float_model
 from lmzip.measure.exact import ExactScorer
-from lmzip.measure.scoring import calibrate, score_windows
+from lmzip.measure.scoring import Scores, calibrate, score_windows
 from lmzip.measure.tokens import archive_tokens, ideal_tokens
 from lmzip.measure.windows import PROTOCOLS, Window, protocol
 
 from . import tiny
 from .test_measure import lmzip_command
+from .test_models import write_gguf
 
 WORDS = """
 the of and to in a that it was he for with his on be at by had not but from which they
@@ -159,6 +163,54 @@ def test_made_up_text_costs_its_entropy(which, float_model, tiny_exact):
     assert found.deviation_bits > 1
 
 
+@pytest.mark.parametrize("change", ["shifted", "no start", "wrong start", None])
+def test_the_self_test_is_of_what_documents_go_through(float_model, monkeypatch, change):
+    """A fault of `score_windows` alone must show."""
+
+    def faulty(scorer, ids, windows, **options):
+        if change == "shifted":
+            ids = np.roll(ids, 1)
+        if change == "no start":
+            windows = [dataclasses.replace(w, start=False, first=w.first + 1) for w in windows]
+        scores = score_windows(scorer, ids, windows, **options)
+        if change == "no start":
+            return Scores(np.nan_to_num(scores.bits))
+        return scores
+
+    monkeypatch.setattr("lmzip.measure.scoring.score_windows", faulty)
+    start = float_model.start
+    scorer = float_model
+    if change == "wrong start":
+
+        class Wrong:
+            """Reads something else before the first token than it draws behind."""
+
+            def __getattr__(self, name):
+                return getattr(float_model, name)
+
+            def next_pmf(self, inputs):
+                return float_model.next_pmf(np.where(inputs == start, 9, inputs))
+
+        scorer = Wrong()
+    # Streams of few tokens: the first ones, which the start token is for, weigh.
+    found = calibrate(scorer, streams=64, tokens=6)
+    assert found.tokens == 64 * 6
+    assert found.passed == (change is None), found.z
+
+
+def test_the_self_test_without_a_start_token(float_model, monkeypatch):
+    monkeypatch.setattr(float_model, "start", None)
+    found = calibrate(float_model, streams=8, tokens=24)
+    assert found.passed and found.entropy_bits > 8 * math.log2(float_model.vocab)
+
+
+@pytest.mark.parametrize("context", [1, 20])
+def test_the_self_test_of_short_contexts(tmp_path, context):
+    folder = tiny.write_folder(tmp_path / "short", max_position_embeddings=context)
+    found = calibrate(load_float_model(str(folder)), streams=4)
+    assert found.passed and found.tokens == 4 * context
+
+
 def test_a_miscalibrated_model_is_caught(float_model):
     class Shifted:
         """Scores the token before the right one."""
@@ -220,6 +272,68 @@ def test_loading_float_models(tiny_folder, tmp_path):
         load_float_model(str(tiny_folder), dtype="float8")
     with pytest.raises(UsageError, match="UTF-8"):
         load_float_model(str(tiny_folder)).tokenize(b"\xff\xfe")
+
+
+def test_cril_divides_by_what_it_scores(tiny_model, tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes(TEXT * 6)
+    scorer = ExactScorer(tiny_model, tiny_model.engine.config.context)
+    rules = dataclasses.replace(
+        protocol("cril"), windows=lambda n, w: [Window(0, 1, 100, start=False)], fixed_window=100
+    )
+    (found,) = run_measure(find_documents([str(path)]), Ideal(scorer, rules, 0))
+    ids, starts = scorer.tokenize(path.read_bytes())
+    assert found.unscored_tokens == len(ids) - 99 and not found.complete
+    assert found.modelled_bytes == found.counted_bytes == starts[100] - starts[1]
+    assert found.bits_per_byte == found.ideal_bits / found.counted_bytes
+    (whole,) = run_measure(find_documents([str(path)]), Ideal(scorer, protocol("codec"), 100))
+    assert whole.complete and whole.counted_bytes == len(TEXT * 6)
+
+
+def test_windows_that_are_too_long(float_model):
+    for name, window in (("cril", 64), ("codec", 513), ("lm-eval", 1024)):
+        with pytest.raises(UsageError, match="512"):
+            Ideal(float_model, protocol(name), window)
+    assert Ideal(float_model, protocol("codec"), 512).settings["window"] == 512
+
+
+def test_an_identity_is_all_that_predictions_depend_on(tmp_path, float_model, tiny_folder):
+    def identity(dtype="float32", **changes):
+        folder = tiny.write_folder(tmp_path / str(len(os.listdir(tmp_path))), **changes)
+        return load_float_model(str(folder), dtype=dtype).identity
+
+    first = identity()
+    assert identity() == first  # wherever it lies
+    others = [identity(rms_norm_eps=1e-4), identity(rope_theta=5000.0), identity("bfloat16")]
+    other_words = tiny.write_folder(tmp_path / "words")
+    words = json.loads((other_words / "tokenizer.json").read_text())
+    words["model"]["merges"] = words["model"]["merges"][:-1]
+    (other_words / "tokenizer.json").write_text(json.dumps(words))
+    others.append(load_float_model(str(other_words)).identity)
+    assert len({first, *others}) == 1 + len(others)
+    model, tokenizer = float_model._model, float_model._tokenizer
+    assert FloatScorer(model, tokenizer, name="x").identity == float_model.identity
+    assert float_model.settings["device"] == "cpu"
+
+
+def test_the_size_of_a_float_model_is_its_files(tmp_path, tiny_folder):
+    size = (tiny_folder / "model.safetensors").stat().st_size
+    for dtype in ("float32", "bfloat16"):
+        assert load_float_model(str(tiny_folder), dtype=dtype).model_bytes == size
+    parts = tmp_path / "parts"
+    shutil.copytree(tiny_folder, parts)
+    shutil.copy(parts / "model.safetensors", parts / "unused.safetensors")
+    os.rename(parts / "model.safetensors", parts / "part.safetensors")
+    from safetensors import safe_open
+
+    with safe_open(parts / "part.safetensors", "np") as file:
+        index = {"metadata": {}, "weight_map": dict.fromkeys(file.keys(), "part.safetensors")}
+    (parts / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert load_float_model(str(parts)).model_bytes == size
+    gguf = tmp_path / "tiny.gguf"
+    write_gguf(tiny_folder, gguf)
+    for dtype in ("float32", "bfloat16"):
+        assert load_float_model(str(gguf), dtype=dtype).model_bytes == gguf.stat().st_size
 
 
 def test_where_the_bits_go(tiny_model):
