@@ -169,6 +169,11 @@ class _Session:
                 side_parameters=self.side_parameters,
                 progress=bar,
             )
+        if summary.side_tokens > summary.prefix_tokens:
+            self._notice(
+                f"{_label(name)}: of the {summary.side_tokens:,} tokens of --given the model reads "
+                f"the last {summary.prefix_tokens:,} before each stream; mixing knows them all"
+            )
         if self.options.verbose:
             content = summary.content_bytes
             rate = 8 * summary.archive_bytes / content if content else 0.0

@@ -28,18 +28,20 @@ slow cores; decompression takes a little longer at -1 to -3, and two to many tim
 
 \b
 Subcommands (see 'lmzip COMMAND --help'):
-  models    list, pull, add, remove models
-  info      what is inside an archive
-  measure   bits per byte of files, by models
-  compare   models and other compressors side by side
-  corpora   list, get, verify sets of texts to measure
+  models      list, pull, add, remove models
+  info        what is inside an archive, bit by bit
+  measure     bits per byte of files, by models
+  compare     models and other compressors side by side
+  corpora     list, get, verify sets of texts to measure
+  pair        two files in one, the second given the first
+  complexity  what two files say of each other, in bits
 
 \b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
 
 
-_SUBCOMMANDS = ("models", "info", "measure", "compare", "corpora")
+_SUBCOMMANDS = ("models", "info", "measure", "compare", "corpora", "pair", "complexity")
 """Modules of this package, each with the command of its name."""
 
 

@@ -4,6 +4,7 @@ from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_strea
 from .decompressor import decompress_stream
 from .ledger import LedgerItem, ledger
 from .model import CodecModel, ModelSource, OneModel, model_reference
+from .pair import read_pair, write_pair
 from .parameters import CodingParameters
 from .random_access import ArchiveIndex, BlockReader, Frame
 from .recording import TokenCosts, token_costs
@@ -28,6 +29,8 @@ __all__ = [
     "decompress_stream",
     "ledger",
     "model_reference",
+    "read_pair",
     "stream_spans",
     "token_costs",
+    "write_pair",
 ]

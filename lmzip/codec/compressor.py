@@ -38,6 +38,10 @@ class CompressionSummary:
     ideal_bits: float = 0.0
     """The information of the tokens under the model's predictions (those of classical blocks: their
     payloads)."""
+    side_tokens: int = 0
+    """Of the side information, all that mixing knows."""
+    prefix_tokens: int = 0
+    """Of those, how many last ones every stream begins with."""
     blocks: dict[BlockKind, int] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(BlockKind, 0)
     )
@@ -162,4 +166,7 @@ def compress_stream(
             "have: it changed while it was read"
         )
     emit(Trailer(header_bytes, tuple(index), b"" if short else digest.digest()).pack())
+    if side is not None and encoder.conditioning is not None:
+        summary.side_tokens = len(encoder.conditioning.tokens)
+        summary.prefix_tokens = encoder.conditioning.prefix_tokens
     return summary

@@ -110,8 +110,9 @@ class Conditioning:
                 t.tokens, t.chains, t.temperature, t.seed, t.every,
                 tokens(t.before), tokens(t.behind),
             )  # fmt: skip
-        count = min(reference.prefix_tokens, len(self.tokens))
-        self.engine = ConditionedEngine(model.engine, self.tokens[len(self.tokens) - count :], plan)
+        self.prefix_tokens = min(reference.prefix_tokens, len(self.tokens))
+        prefix = self.tokens[len(self.tokens) - self.prefix_tokens :]
+        self.engine = ConditionedEngine(model.engine, prefix, plan)
 
     @classmethod
     def for_encoding(

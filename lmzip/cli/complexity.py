@@ -1,0 +1,102 @@
+"""`lmzip complexity`: what two files say of each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import coding_options, model_options
+from .progress import ModelBar
+
+if TYPE_CHECKING:
+    from ..complexity.pairs import PairComplexity
+
+__all__ = ["complexity"]
+
+_ROWS = (
+    ("C(x)", "x"), ("C(y)", "y"),
+    ("C(x given y)", "x_given_y"), ("C(y given x)", "y_given_x"),
+    ("C(x, y), x first", "x_then_y"), ("C(x, y), y first", "y_then_x"),
+    ("I(x : y) = C(x) - C(x given y)", "information_about_x"),
+    ("I(y : x) = C(y) - C(y given x)", "information_about_y"),
+    ("order bias", "order_bias"), ("NCD", "ncd"), ("NID, by conditionals", "nid"),
+)  # fmt: skip
+
+
+@click.command("complexity")
+@click.argument("x", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("y", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--no-decode", is_flag=True, help="Do not decode every file to make sure.")
+@click.option("--no-controls", is_flag=True, help="Without zstd and xz.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@coding_options
+@model_options
+@click.help_option("-h", "--help")
+def complexity(x: Path, y: Path, **given: Any) -> None:
+    """Complexity of two files, alone, given each other, and together.
+
+    All numbers are lengths in bits of real files, which are decoded to make sure: upper bounds on
+    Kolmogorov complexity, up to the length of the program and the model. The same by zstd (y as a
+    dictionary) and xz (what x adds behind y) stand beside.
+    """
+    from ..complexity.coders import LmzipCoder, XzCoder, ZstdCoder
+    from ..complexity.pairs import pair_complexity
+    from ..errors import UsageError
+    from .choices import chosen_parameters, open_models
+
+    contents = [path.read_bytes() for path in (x, y)]
+    for path, data in zip((x, y), contents, strict=True):
+        if not data:
+            raise UsageError(f"{path} is empty: nothing can be said of it")
+    name, parameters = chosen_parameters(given, given["model"])
+
+    def notice(message: str) -> None:
+        if not given["quiet"]:
+            print(f"lmzip: {message}", file=sys.stderr)
+
+    bar = ModelBar(show=not given["quiet"])
+    try:
+        models = open_models(given, name, progress=bar, notice=notice)
+        model = models.for_compression()
+    finally:
+        bar.close()
+    limit = given["memory_limit"]
+    coders: list[Any] = [
+        LmzipCoder(model, parameters, memory_limit=limit, decode=not given["no_decode"])
+    ]
+    if not given["no_controls"]:
+        coders += [ZstdCoder(), XzCoder()]
+    found = [pair_complexity(coder, *contents) for coder in coders]
+    _show(x, y, contents, found, model.pack_bytes, given["as_json"])
+
+
+def _show(
+    x: Path,
+    y: Path,
+    contents: list[bytes],
+    found: list[PairComplexity],
+    pack_bytes: int,
+    as_json: bool,
+) -> None:
+    sizes = [len(data) for data in contents]
+    if as_json:
+        rows = [dataclasses.asdict(c) | {n: getattr(c, n) for _, n in _ROWS} for c in found]
+        files = [{"file": str(p), "bytes": n} for p, n in zip((x, y), sizes, strict=True)]
+        print(json.dumps({"x": files[0], "y": files[1], "model_bytes": pack_bytes, "by": rows}))
+        return
+    print(f"x = {x} ({sizes[0]:,} bytes), y = {y} ({sizes[1]:,} bytes); numbers in bits\n")
+    print(f"{'':32}" + "".join(f"{c.coder:>22}" for c in found))
+    for label, name in _ROWS:
+        cells = [getattr(c, name) for c in found]
+        shown = [f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for v in cells]
+        print(f"{label:32}" + "".join(f"{cell:>22}" for cell in shown))
+    print(
+        f"\nThe model's own {8 * pack_bytes:,} bits are not counted: whoever decodes has it. "
+        "xz: differences, not files."
+    )

@@ -1,0 +1,99 @@
+"""`lmzip pair`: two files in one, the second given the first."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from .options import coding_options, model_options
+from .progress import CodingBar, ModelBar
+
+__all__ = ["pair"]
+
+
+@click.command("pair")
+@click.argument("paths", metavar="FIRST SECOND", nargs=-1, type=click.Path())
+@click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="The file that holds both.")  # fmt: skip
+@click.option("-d", "--decompress", is_flag=True, help="Take a pair apart: PAIR FIRST SECOND.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite files.")
+@click.option("-v", "--verbose", is_flag=True, help="Say what was done.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@coding_options
+@model_options
+@click.help_option("-h", "--help")
+def pair(paths: tuple[str, ...], **given: Any) -> None:
+    """Two files in one: FIRST, and SECOND coded given FIRST.
+
+    `lmzip -d` of the file gives both, one behind the other; `lmzip pair -d PAIR FIRST SECOND`
+    writes them as they were.
+    """
+    from .choices import chosen_parameters, open_models
+
+    apart = given["decompress"]
+    if len(paths) != (3 if apart else 2) or apart == (given["output"] is not None):
+        usage = "-d PAIR FIRST SECOND" if apart else "FIRST SECOND -o PAIR"
+        raise click.UsageError(f"the command is: lmzip pair {usage}")
+    name, parameters = chosen_parameters(given, given["model"])
+
+    def notice(message: str) -> None:
+        if not given["quiet"]:
+            print(f"lmzip: {message}", file=sys.stderr)
+
+    models = open_models(given, name, progress=ModelBar(show=not given["quiet"]), notice=notice)
+    if apart:
+        _take_apart(paths, models, given)
+    else:
+        _put_together(paths, models, parameters, given)
+
+
+def _free(path: Path, force: bool) -> Path:
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already (-f overwrites it)")
+    return path
+
+
+def _put_together(
+    paths: tuple[str, ...], models: Any, parameters: Any, given: dict[str, Any]
+) -> None:
+    from ..codec import write_pair
+    from ..files import atomic_output
+
+    target = _free(given["output"], given["force"])
+    first, second = (Path(path).read_bytes() for path in paths)
+    with (
+        atomic_output(target, overwrite=given["force"]) as out,
+        CodingBar(str(target), None, show=not given["quiet"]) as bar,
+    ):
+        summaries = write_pair(
+            first, second, out.write, models, parameters,
+            memory_limit=given["memory_limit"], progress=bar,
+        )  # fmt: skip
+    if given["verbose"]:
+        sizes = [s.archive_bytes for s in summaries]
+        print(
+            f"{target}: {len(first)} + {len(second)} -> {sizes[0]} + {sizes[1]} bytes",
+            file=sys.stderr,
+        )
+
+
+def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> None:
+    import contextlib
+
+    from ..codec import read_pair
+    from ..files import atomic_output
+
+    targets = [_free(Path(path), given["force"]) for path in paths[1:]]
+    if targets[0] == targets[1]:
+        raise UsageError("both files of the pair would have the same name")
+    contents = read_pair(Path(paths[0]).read_bytes(), models, memory_limit=given["memory_limit"])
+    with contextlib.ExitStack() as stack:
+        for target, data in zip(targets, contents, strict=True):
+            out = stack.enter_context(atomic_output(target, overwrite=given["force"]))
+            out.write(data)

@@ -1,0 +1,1 @@
+"""Complexity of texts, alone, given others, and together: lengths of files that decode."""
