@@ -78,6 +78,12 @@ class BlockEncoder:
             )
         return self._conditioning
 
+    @property
+    def side_tokens_read(self) -> tuple[int, int]:
+        """How many side tokens mixing and the model have read so far."""
+        side = self._conditioning
+        return (0, 0) if side is None else (len(side.tokens), side.prefix_tokens)
+
     def header_side(self, *, model: bool) -> SideReference | None:
         """What a header says of the side information, one with a model section or without."""
         if self._side is None or not model:

@@ -166,7 +166,5 @@ def compress_stream(
             "have: it changed while it was read"
         )
     emit(Trailer(header_bytes, tuple(index), b"" if short else digest.digest()).pack())
-    if side is not None and encoder.conditioning is not None:
-        summary.side_tokens = len(encoder.conditioning.tokens)
-        summary.prefix_tokens = encoder.conditioning.prefix_tokens
+    summary.side_tokens, summary.prefix_tokens = encoder.side_tokens_read
     return summary
