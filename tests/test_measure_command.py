@@ -309,7 +309,7 @@ def test_tokens_of_blocks_without_a_model(tmp_path):
 def test_corpora_are_checked_on_use(texts, tmp_path):
     (texts / "empty").unlink()
     manifest = tmp_path / "set.toml"
-    manifest.write_text(manifest_text(make_manifest(texts, "set")))
+    manifest.write_text(manifest_text(make_manifest(texts, "set"), beside=tmp_path))
     store = CorpusStore(tmp_path / "home")
     assert len(store.files(str(manifest))) == 2
     data = (texts / "a.txt").read_bytes()
