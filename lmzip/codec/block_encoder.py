@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..engine import Engine
-from ..format import Block, BlockKind, ModelReference, SideReference, content_crc
+from ..format import (
+    MAX_SHORT_BYTES,
+    Block,
+    BlockKind,
+    ModelReference,
+    SideReference,
+    content_crc,
+)
 from ..mix import Mixer
 from .classical import best_classical, looks_incompressible
 from .lm import LmJob, Tokens, code_jobs, encode_job
@@ -72,9 +79,8 @@ class BlockEncoder:
     def conditioning(self) -> Conditioning | None:
         """The side information as the model reads it."""
         if self._conditioning is None and self._side is not None:
-            reference = self.reference
             self._conditioning = Conditioning.for_encoding(
-                self._side, self._side_parameters, self.model, reference.window, reference.sinks
+                self._side, self._side_parameters, self.model, self.reference, self._memory_limit
             )
         return self._conditioning
 
@@ -91,9 +97,10 @@ class BlockEncoder:
         assert self.conditioning is not None
         return self.conditioning.reference
 
-    def _header_side_bytes(self, *, model: bool) -> int:
-        side = self.header_side(model=model)
-        return 0 if side is None else len(side.pack(model=model, short=True))
+    def _header_side_bytes(self, content_bytes: int, *, model: bool) -> int:
+        """Bytes of the side section of an archive of one block, of so many bytes."""
+        side, short = self.header_side(model=model), content_bytes <= MAX_SHORT_BYTES
+        return 0 if side is None else len(side.pack(model=model, short=short))
 
     def encode(self, contents: list[bytes], *, single: bool) -> list[tuple[Block, float]]:
         """Blocks for these contents, made in lockstep unless the archive is solid.
@@ -121,8 +128,14 @@ class BlockEncoder:
     def _encode(self, contents: list[bytes], single: bool) -> tuple[list[Block], dict[int, LmJob]]:
         """Blocks, and the jobs of those that are modelled."""
         dictionary = b"" if self._side is None else self._side.tail
-        extra_bytes = self._header_side_bytes(model=False) if single else 0
-        blocks = [best_classical(data, dictionary, extra_bytes) for data in contents]
+        blocks = [
+            best_classical(
+                data,
+                dictionary,
+                self._header_side_bytes(len(data), model=False) if single else 0,
+            )
+            for data in contents
+        ]
         tokens = {
             i: self.model.tokenizer.tokenize(data)
             for i, data in enumerate(contents)
@@ -136,7 +149,9 @@ class BlockEncoder:
         scale = sum(len(contents[i]) for i in tokens) / sum(map(len, tokens.values()))
         winners: dict[int, LmJob] = {}
         for given in attempts:
-            budgets = {i: _NO_BUDGET if always else len(blocks[i].payload) for i in tokens}
+            budgets = {
+                i: _NO_BUDGET if always else self._budget(blocks[i], single, given) for i in tokens
+            }
             kinds, jobs = self._attempt(tokens, budgets, scale / len(attempts), given=given)
             for i, job in jobs.items():
                 if job.abandoned:
@@ -148,13 +163,20 @@ class BlockEncoder:
                     blocks[i], winners[i] = block, job
         return blocks, winners
 
+    def _budget(self, best: Block, single: bool, given: bool) -> int:
+        """Payload bytes at which an attempt to undercut the best block so far is given up."""
+        budget = len(best.payload)
+        if single and best.kind.given and not given:
+            budget += self._header_side_bytes(best.content_bytes, model=best.kind.modelled)
+        return budget
+
     def _cost(self, block: Block, single: bool) -> int:
         """Bytes of a block, a single one with what the header says for its sake."""
         cost = len(block.pack())
         if single and block.kind.modelled:
             cost += len(self.reference.pack())
         if single and block.kind.given:
-            cost += self._header_side_bytes(model=block.kind.modelled)
+            cost += self._header_side_bytes(block.content_bytes, model=block.kind.modelled)
         return cost
 
     def _attempt(
@@ -166,6 +188,8 @@ class BlockEncoder:
         jobs = self._code(tokens, budgets, scale, mixing=mixing, given=given)
         # What the block has said is no help to a model that knows it all.
         alone = {i: tokens[i] for i, job in jobs.items() if job.mixing_hurts()}
+        if self._side is not None:  # it may have been given up for the sake of the other attempt
+            alone |= {i: tokens[i] for i, job in jobs.items() if job.mixing_has_hurt()}
         kinds = dict.fromkeys(jobs, _KINDS[given, mixing])
         if alone:
             jobs |= self._code(alone, budgets, 0, mixing=False, given=given)

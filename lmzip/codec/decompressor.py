@@ -118,9 +118,9 @@ class BlockDecoder:
         if self._conditioning is None:
             if self._side is None or self._header.side is None:
                 raise CorruptError("a block needs side information but the header names none")
-            reference = self.reference
-            self._conditioning = Conditioning(self._side, self._header.side, self.model)
-            self._conditioning.require_thoughts(reference.window, reference.sinks)
+            conditioning = Conditioning(self._side, self._header.side, self.model)
+            conditioning.require_thoughts(self.reference, self._memory_limit)
+            self._conditioning = conditioning
         return self._conditioning
 
     def cache_bytes(self, block: Block) -> int:
@@ -217,6 +217,8 @@ def _required_side(
     if reference.source == SideSource.NOWHERE:
         return SideInformation.nothing()
     if reference.source == SideSource.BEFORE:
+        if not before:
+            raise SideInformationError("the archives that this one needs before it are not there")
         return SideInformation.before(bytes(before[-MAX_DICTIONARY_BYTES:]))
     if side is None:
         raise SideInformationError(

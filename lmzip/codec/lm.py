@@ -104,7 +104,11 @@ class LmJob:
 
     def mixing_hurts(self) -> bool:
         """Whether the tokens just encoded would be shorter without the mixer."""
-        if self.mixer is None or self.abandoned:
+        return not self.abandoned and self.mixing_has_hurt()
+
+    def mixing_has_hurt(self) -> bool:
+        """The same of those so far, where encoding may have been given up."""
+        if self.mixer is None:
             return False
         model_bits = self.mixer.model_bits - self._model_bits_before
         return model_bits < 8 * (self.encoder.size_bytes() - 8)

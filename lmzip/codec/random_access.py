@@ -35,6 +35,12 @@ class Frame:
     covered: bytes = b""
     """The header's bytes, where the block's checksum covers them."""
 
+    @property
+    def given_before(self) -> bool:
+        """Whether it takes the contents of those before to decode it."""
+        side = self.header.side
+        return side is not None and side.source == SideSource.BEFORE
+
     def block_starts(self) -> list[int]:
         """File positions of the blocks."""
         position = self.start + self.trailer.header_bytes
@@ -144,9 +150,11 @@ class BlockReader:
         models: ModelSource,
         memory_limit: int,
         side: SideInformation | None = None,
+        history: bytearray | None = None,
     ) -> None:
+        """`history`: the contents up to what will be read, for one who reads from front to back."""
         self._index, self._models, self._memory_limit = index, models, memory_limit
-        self._side = side
+        self._side, self._history = side, history
         self._frame: Frame | None = None
         self._decoder: BlockDecoder
         self._next = 0
@@ -183,14 +191,25 @@ class BlockReader:
 
     def _before(self, frame: Frame) -> bytes:
         """The end of what the archives before a frame hold, if it is coded given that."""
-        side = frame.header.side
-        if side is None or side.source != SideSource.BEFORE:
+        if not frame.given_before:
             return b""
-        reader = BlockReader(self._index, self._models, self._memory_limit, self._side)
+        if self._history is not None:
+            return bytes(self._history[-MAX_DICTIONARY_BYTES:])
         end = self._index.content_start(frame)
-        position, parts = max(0, end - MAX_DICTIONARY_BYTES), []
+        position = max(0, end - MAX_DICTIONARY_BYTES)
+        # Those archives may need others before them; then one pass from the first of all.
+        for other in reversed(self._index.frames[: self._index.frames.index(frame)]):
+            start = self._index.content_start(other)
+            if start + other.trailer.content_bytes <= position:
+                break
+            if other.given_before:
+                position = max(0, min(position, start - MAX_DICTIONARY_BYTES))
+        history = bytearray()
+        reader = BlockReader(self._index, self._models, self._memory_limit, self._side, history)
         while position < end:
             start, data = reader.read(position)
-            parts.append(data)
+            history += data
+            if len(history) > 2 * MAX_DICTIONARY_BYTES:
+                del history[:-MAX_DICTIONARY_BYTES]
             position = start + len(data)
-        return b"".join(parts)[-MAX_DICTIONARY_BYTES:]
+        return bytes(history[-MAX_DICTIONARY_BYTES:])

@@ -12,10 +12,19 @@ from numpy.typing import NDArray
 from ..errors import SideInformationError, UsageError
 from ..format import ModelReference, SideReference, SideSource, Thoughts
 from ..format.fields import ByteSource, read_some
+from ..format.side import (
+    MAX_CHAINS,
+    MAX_EVERY,
+    MAX_PREFIX_TOKENS,
+    MAX_PROMPT_BYTES,
+    MAX_SEED,
+    MAX_TEMPERATURE,
+    MAX_THOUGHT_TOKENS,
+)
 from ..text import MAX_SIDE_BYTES, best_splitting, side_tokens
 from .conditioned import ConditionedEngine, ThoughtPlan
 from .lm import LmJob
-from .model import CodecModel, cache_bytes
+from .model import CodecModel, cache_bytes, require_memory
 
 __all__ = ["MAX_DICTIONARY_BYTES", "Conditioning", "SideInformation", "SideParameters"]
 
@@ -34,6 +43,10 @@ class SideInformation:
     tail: bytes
     source: SideSource = SideSource.GIVEN
 
+    def __post_init__(self) -> None:
+        if not self.length_bytes and self.source != SideSource.NOWHERE:
+            raise UsageError("the side information is empty")
+
     @classmethod
     def read(cls, sources: Iterable[ByteSource]) -> SideInformation:
         """Of all that these sources yield, one behind the other. Raises UsageError if empty."""
@@ -44,8 +57,6 @@ class SideInformation:
                 digest.update(part)
                 length += len(part)
                 tail = (tail + part)[-MAX_DICTIONARY_BYTES:]
-        if not length:
-            raise UsageError("the side information is empty")
         return cls(length, digest.digest(), tail)
 
     @classmethod
@@ -91,6 +102,21 @@ class SideParameters:
     always: bool = False
     """Code every block so, even where it would be smaller without: for experiments."""
 
+    def __post_init__(self) -> None:
+        checks = [("prefix length", self.prefix_tokens or 0, 0, MAX_PREFIX_TOKENS)]
+        if (t := self.thoughts) is not None:
+            checks += [
+                ("length of a thought", t.tokens, 1, MAX_THOUGHT_TOKENS),
+                ("number of chains", t.chains, 1, MAX_CHAINS),
+                ("inverse of the temperature", t.temperature, 0, MAX_TEMPERATURE),
+                ("seed", t.seed, 0, MAX_SEED),
+                ("distance of thoughts", t.every, 0, MAX_EVERY),
+                ("length of a prompt", max(len(t.before), len(t.behind)), 0, MAX_PROMPT_BYTES),
+            ]
+        for name, value, low, high in checks:
+            if not low <= value <= high:
+                raise UsageError(f"the {name} must be between {low} and {high}, not {value}")
+
 
 class Conditioning:
     """Side information as one model reads it."""
@@ -120,8 +146,8 @@ class Conditioning:
         side: SideInformation,
         parameters: SideParameters,
         model: CodecModel,
-        window: int,
-        sinks: int,
+        coding: ModelReference,
+        memory_limit: int,
     ) -> Conditioning:
         """With what the header is to say of it; a first thought is thought for that."""
         text = side.tail[-MAX_SIDE_BYTES:]
@@ -130,14 +156,13 @@ class Conditioning:
         reference = dataclasses.replace(
             side.reference(),
             splitting=splitting,
-            prefix_tokens=window - 1 if prefix is None else prefix,
+            prefix_tokens=coding.window - 1 if prefix is None else prefix,
             thoughts=parameters.thoughts,
         )
         found = cls(side, reference, model)
         if parameters.thoughts is not None:
-            thoughts = dataclasses.replace(
-                parameters.thoughts, crc=found.engine.thoughts_crc(window, sinks)
-            )
+            crc = found._thoughts_crc(coding, memory_limit)
+            thoughts = dataclasses.replace(parameters.thoughts, crc=crc)
             found.reference = dataclasses.replace(reference, thoughts=thoughts)
         return found
 
@@ -157,10 +182,15 @@ class Conditioning:
             positions=self.engine.length,
         )
 
-    def require_thoughts(self, window: int, sinks: int) -> None:
+    def _thoughts_crc(self, coding: ModelReference, memory_limit: int) -> int:
+        """Think, if there is memory enough for a block at all."""
+        require_memory(self.cache_bytes(coding, 1), memory_limit)
+        return self.engine.thoughts_crc(coding.window, coding.sinks)
+
+    def require_thoughts(self, coding: ModelReference, memory_limit: int) -> None:
         """Raise SideInformationError unless the first thoughts are those of the encoder."""
         thoughts = self.reference.thoughts
-        if thoughts is not None and self.engine.thoughts_crc(window, sinks) != thoughts.crc:
+        if thoughts is not None and self._thoughts_crc(coding, memory_limit) != thoughts.crc:
             raise SideInformationError(
                 "the model does not think here what it thought when the archive was made"
             )

@@ -124,6 +124,8 @@ class SideReference:
         length, digest = 0, b""
         if source == SideSource.GIVEN:
             length = reader.varint(_MAX_LENGTH, "length of the side information")
+            if length < 1:
+                raise CorruptError("the header's side information is empty")
             digest = reader.bytes(cls.SHORT_DIGEST_BYTES if short else cls.DIGEST_BYTES)
         if not model:
             return cls(SideSource(source), length, digest)

@@ -8,6 +8,7 @@ what byte-pair encodings do, but for rare characters.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 
 import numpy as np
@@ -33,26 +34,30 @@ SPLITTINGS = {
     ),
     2: re.compile(
         rb"'(?:[sdmtSDMT]|ll|ve|re)(?!%(letter)s)|[^\r\nA-Za-z0-9\x80-\xff]?%(letter)s{1,64}"
-        rb"| ?[0-9]{1,2}| ?%(other)s{1,64}[\r\n]*|%(blank)s*(?:\r?\n)+|%(blank)s+(?=%(blank)s\S)"
-        rb"|\s{1,64}" % {b"letter": _LETTER, b"other": _OTHER, b"blank": _BLANK}
+        rb"| ?[0-9]{1,2}| ?%(other)s{1,64}[\r\n]{0,64}|%(blank)s{0,64}(?:\r?\n){1,64}"
+        rb"|%(blank)s{1,64}(?=%(blank)s\S)|\s{1,64}"
+        % {b"letter": _LETTER, b"other": _OTHER, b"blank": _BLANK}
     ),
 }
-"""Rules of splitting into pieces: GPT-2's with single digits, and that of lmzip's own models."""
+"""Rules of splitting into pieces: GPT-2's with single digits, and that of lmzip's own models. No
+repetition is unbounded, so that no text takes longer than others."""
+
+_NO_TOKEN = 1 << 32
+"""Above all ids."""
 
 
 def _merge(piece: bytes, ids: dict[bytes, int]) -> list[int]:
     """A piece's tokens: the neighbours that make the token of the smallest id join first."""
     parts = [piece[i : i + 1] for i in range(len(piece))]
-    while len(parts) > 1:
-        found = [
-            (token, i)
-            for i in range(len(parts) - 1)
-            if (token := ids.get(parts[i] + parts[i + 1])) is not None
-        ]
-        if not found:
-            break
-        _token, i = min(found)
+    pairs = [ids.get(a + b, _NO_TOKEN) for a, b in itertools.pairwise(parts)]
+    while pairs and (token := min(pairs)) < _NO_TOKEN:
+        i = pairs.index(token)
         parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        del pairs[i]
+        if i > 0:
+            pairs[i - 1] = ids.get(parts[i - 1] + parts[i], _NO_TOKEN)
+        if i < len(pairs):
+            pairs[i] = ids.get(parts[i] + parts[i + 1], _NO_TOKEN)
     return [ids[part] for part in parts]
 
 
@@ -69,10 +74,11 @@ def side_tokens(vocabulary: Vocabulary, text: bytes, splitting: int) -> NDArray[
 def best_splitting(vocabulary: Vocabulary, text: bytes, tokens: NDArray[np.int64]) -> int:
     """The rule whose tokens of `text` are most like these, the ones of the model's tokenizer."""
 
-    def ends(ids: NDArray[np.int64]) -> set[int]:
-        return set(np.cumsum([len(vocabulary.tokens[i]) for i in ids.tolist()]).tolist())
+    def starts(ids: NDArray[np.int64]) -> set[int]:
+        """Counted from the end: side tokens may begin behind the text's beginning."""
+        return set(np.cumsum([len(vocabulary.tokens[i]) for i in ids[::-1].tolist()]).tolist())
 
-    wanted = ends(tokens)
-    return max(
-        SPLITTINGS, key=lambda rule: -len(wanted ^ ends(side_tokens(vocabulary, text, rule)))
+    wanted = starts(tokens)
+    return min(
+        SPLITTINGS, key=lambda rule: len(wanted ^ starts(side_tokens(vocabulary, text, rule)))
     )
