@@ -35,13 +35,14 @@ Subcommands (see 'lmzip COMMAND --help'):
   corpora     list, get, verify sets of texts to measure
   pair        two files in one, the second given the first
   complexity  what two files say of each other, in bits
+  schemes     what a file costs given thoughts, by who pays for them
 
 \b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
 
 
-_SUBCOMMANDS = ("models", "info", "measure", "compare", "corpora", "pair", "complexity")
+_SUBCOMMANDS = ("models", "info", "measure", "compare", "corpora", "pair", "complexity", "schemes")
 """Modules of this package, each with the command of its name."""
 
 

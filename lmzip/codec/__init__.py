@@ -1,6 +1,7 @@
 """Compress and decompress: joins engine, coder, text and format."""
 
 from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_stream
+from .conditioned import ConditionedEngine, ThoughtPlan
 from .decompressor import decompress_stream
 from .ledger import LedgerItem, ledger
 from .model import CodecModel, ModelSource, OneModel, model_reference
@@ -18,12 +19,14 @@ __all__ = [
     "CodecModel",
     "CodingParameters",
     "CompressionSummary",
+    "ConditionedEngine",
     "Frame",
     "LedgerItem",
     "ModelSource",
     "OneModel",
     "SideInformation",
     "SideParameters",
+    "ThoughtPlan",
     "TokenCosts",
     "compress_stream",
     "decompress_stream",

@@ -1,0 +1,105 @@
+"""`lmzip schemes`: who pays for reasoning, five ways."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from .options import coding_options, model_options, side_options
+from .progress import ModelBar
+
+__all__ = ["schemes"]
+
+_PAYLOAD_BYTES = 1024
+
+
+@click.command("schemes")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--payload",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What scheme E carries in the bits it gets back.  [default: 1 kB of noise]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@side_options
+@coding_options
+@model_options
+@click.help_option("-h", "--help")
+def schemes(file: Path, **given: Any) -> None:
+    """What FILE costs given what the model thinks, by who pays for the thought.
+
+    \b
+    A  one chain of thought, which the decoder draws again
+    B  a mixture of K such chains, weighted by how well they predict
+    C  the best of K chains, and its number
+    D  a chain that is sent
+    E  D, with the bits of the choice given back: they carry another file
+
+    All are codes: somebody who has the model and --given decodes FILE. D and E are coded and
+    decoded here to make sure. FILE is one stream, without mixing and without a container.
+    """
+    from ..codec import ThoughtPlan
+    from ..complexity.schemes import Situation, scheme_bits
+    from ..text import best_splitting, side_tokens
+    from .choices import chosen_parameters, open_models
+    from .side import chosen_side, chosen_side_parameters
+
+    data = file.read_bytes()
+    if not data:
+        raise UsageError(f"{file} is empty")
+    thoughts = chosen_side_parameters(given).thoughts
+    side = chosen_side(given)
+    if thoughts is None or side is None:
+        raise UsageError("--think says how long a thought is")
+    if thoughts.every:
+        raise UsageError("--think-every is for archives")
+    name, parameters = chosen_parameters(given, given["model"])
+    bar = ModelBar(show=not given["quiet"])
+    try:
+        models = open_models(
+            given, name, progress=bar, notice=lambda message: print(message, file=sys.stderr)
+        )
+        model = models.for_compression()
+    finally:
+        bar.close()
+    window = parameters.window_for(model.engine.config.context)
+    vocabulary, x = model.tokenizer.vocabulary, model.tokenizer.tokenize(data)
+    if len(x) > parameters.stream_tokens:
+        raise UsageError(
+            f"{file} has {len(x):,} tokens; one stream has at most {parameters.stream_tokens:,}"
+        )
+    text = side.tail or data
+    rule = best_splitting(vocabulary, text, model.tokenizer.tokenize(text))
+    prefix = given["given_prefix"] if given["given_prefix"] is not None else window - 1
+    known = side_tokens(vocabulary, side.tail, rule)
+    plan = ThoughtPlan(
+        thoughts.tokens, thoughts.chains, thoughts.temperature, thoughts.seed, 0,
+        side_tokens(vocabulary, thoughts.before, rule),
+        side_tokens(vocabulary, thoughts.behind, rule),
+    )  # fmt: skip
+    situation = Situation(
+        model.engine, window, parameters.sinks, known[max(0, len(known) - prefix) :], plan
+    )
+    payload = given["payload"].read_bytes() if given["payload"] else _noise()
+    found = scheme_bits(situation, x, situation.chains()[0], payload)
+    if given["as_json"]:
+        rows = [{"scheme": r.name, "bits": r.bits, "note": r.note} for r in found]
+        print(json.dumps({"file": str(file), "bytes": len(data), "tokens": len(x), "by": rows}))
+        return
+    print(f"{file}: {len(data):,} bytes, {len(x):,} tokens; bits by scheme")
+    for row in found:
+        print(f"  {row.name:6}{row.bits:>12,.1f}  {row.note}")
+
+
+def _noise() -> bytes:
+    from ..codec.thoughts import Generator
+
+    generator = Generator(0, 0)
+    return b"".join(generator.draw().to_bytes(4, "little") for _ in range(_PAYLOAD_BYTES // 4))
