@@ -87,27 +87,27 @@ def model_options(function: F) -> F:
     """Which model, and how to run it."""
     option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",
                           help="Model to compress with (see 'lmzip models list').")  # fmt: skip
-    return option(_running_options(function))
+    return option(_running_options(function, "auto"))
 
 
 def models_options(function: F) -> F:
     """Which models, and how to run them."""
     option = click.option("-m", "--model", metavar="NAME", multiple=True, envvar="LMZIP_MODEL",
                           help="Model (see 'lmzip models list'); may be repeated.")  # fmt: skip
-    return option(_running_options(function))
+    return option(_running_options(function, "cpu"))
 
 
-def _running_options(function: F) -> F:
+def _running_options(function: F, device: str) -> F:
     return apply(
         [
             click.option("-T", "--threads", type=click.IntRange(0, 1024), metavar="N",
                          envvar="LMZIP_THREADS", help="Threads; 0 or not given: all cores."),
-            click.option("--engine", type=click.Choice(["auto", "native", "reference"]),
+            click.option("--engine", type=click.Choice(["auto", "native", "reference", "triton"]),
                          default="auto", show_default=True,
                          help="What runs the model; never changes a byte."),
             click.option("--isa", envvar="LMZIP_ISA", hidden=True),
-            click.option("--device", default="cpu", show_default=True, metavar="DEVICE",
-                         help="PyTorch device of the reference engine."),
+            click.option("--device", default=device, show_default=True, metavar="DEVICE",
+                         help="cpu, cuda, cuda:N, or auto: CUDA where there is any."),
             click.option("--memory-limit", metavar="SIZE", callback=parse_size, default="4G",
                          show_default=True, help="Refuse what needs a larger cache than this."),
             click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE",

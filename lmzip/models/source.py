@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..codec import CodecModel
 from ..engine import Engine, Pack
 from ..engine.cores import available_cores
+from ..engine.devices import choose_device
 from ..engine.selftest import require_selftest
 from ..errors import EngineError, ModelNotFoundError, VersionError
 from ..extension import extension, load_error
@@ -20,7 +21,46 @@ from .store import ModelStore
 __all__ = ["StoreModels", "load_model"]
 
 Progress = Callable[[str, int, int], None]
-ENGINES = ("auto", "native", "reference")
+ENGINES = ("auto", "native", "reference", "triton")
+
+
+def _cpu_engine(
+    pack: Pack,
+    engine: str,
+    threads: int,
+    isa: str | None,
+    notice: Callable[[str], None],
+) -> Engine:
+    """The native engine, or the reference engine where that is asked for or the only one."""
+    if engine == "native" or (engine == "auto" and extension is not None):
+        from ..engine.native import NativeEngine
+
+        return NativeEngine(pack, threads=threads, isa=isa)
+    if engine == "auto":
+        notice(f"no native engine here ({load_error}): PyTorch runs instead, several times slower")
+    from ..engine.reference import ReferenceEngine
+
+    return ReferenceEngine(pack, device="cpu", threads=threads)
+
+
+def _torch_engine(
+    pack: Pack, engine: str, device: str, threads: int, notice: Callable[[str], None]
+) -> Engine:
+    """The Triton engine on CUDA devices; on others, or without Triton, the reference engine."""
+    if engine == "triton" or (engine == "auto" and device.partition(":")[0] == "cuda"):
+        try:
+            from ..engine.triton_engine import TritonEngine
+        except ImportError as error:
+            if engine == "triton":
+                raise EngineError(f"no Triton here ({error}): pip install 'lmzip[gpu]'") from None
+        else:
+            return TritonEngine(pack, device=device)
+    from ..engine.reference import ReferenceEngine
+
+    found = ReferenceEngine(pack, device=device, threads=threads)
+    if engine == "auto" and found.device.type == "cuda":
+        notice("no Triton here: PyTorch runs on the GPU instead, several times slower")
+    return found
 
 
 def _engine(
@@ -31,20 +71,26 @@ def _engine(
     isa: str | None,
     notice: Callable[[str], None],
 ) -> Engine:
+    """The engine asked for; with "auto" for both, a GPU only if it passes the self-test."""
     if engine not in ENGINES:
         raise EngineError(f"no engine {engine!r} (there are: {', '.join(ENGINES)})")
     threads = threads or available_cores()
-    if engine == "native" and device != "cpu":
+    if engine == "native" and device not in ("auto", "cpu"):
         raise EngineError(f"the native engine runs on the cpu, not on {device!r}")
-    if engine == "native" or (engine == "auto" and device == "cpu"):
-        if engine == "native" or extension is not None:
-            from ..engine.native import NativeEngine
-
-            return NativeEngine(pack, threads=threads, isa=isa)
-        notice(f"no native engine here ({load_error}): PyTorch runs instead, several times slower")
-    from ..engine.reference import ReferenceEngine
-
-    return ReferenceEngine(pack, device=device, threads=threads)
+    chosen = "cpu" if engine == "native" else choose_device(device)
+    if chosen == "cpu" and engine != "triton":
+        found = _cpu_engine(pack, engine, threads, isa, notice)
+    elif device != "auto" or engine != "auto":
+        found = _torch_engine(pack, engine, chosen, threads, notice)
+    else:
+        try:
+            found = _torch_engine(pack, engine, chosen, threads, notice)
+            require_selftest(found, pack)
+        except Exception as error:  # of the compiler, the driver, or ours: nobody asked for a GPU
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            notice(f"the GPU stays unused: {reason}")
+            found = _cpu_engine(pack, engine, threads, isa, notice)
+    return found
 
 
 def load_model(
@@ -59,7 +105,9 @@ def load_model(
 ) -> CodecModel:
     """An open pack as a model ready to code with, its weights verified.
 
-    `engine` "auto" is the native one on a CPU if it is there. `threads` None or 0: all cores.
+    `device` is "cpu", "cuda", "cuda:N", or "auto": CUDA where there is any, else the CPU. `engine`
+    "auto" is the native one on a CPU and Triton on CUDA; PyTorch where those are missing. `threads`
+    None or 0: all cores.
     Raises CorruptError, or EngineError if the engine's self-test fails.
     """
     with ThreadPoolExecutor(1) as pool:

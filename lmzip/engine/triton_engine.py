@@ -1,0 +1,348 @@
+"""The GPU engine: NUMERICS.md in Triton, equal to the reference engine bit for bit.
+
+It runs on a CUDA device and, where TRITON_INTERPRET=1 is set before Triton is first imported, in
+Triton's interpreter on a CPU: that is how the test suite proves the kernels. Shapes as in
+`reference`: B streams, T tokens, D = width, H query and K key/value heads of E elements.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from triton.runtime.interpreter import InterpretedFunction
+
+from ..errors import EngineError
+from .arithmetic import RADIX, rope_table
+from .frequencies import frequencies
+from .interface import Cache
+from .triton.launch import CacheView, Kernels, Tiles
+from .triton.probe import probe_kernel, require_exact
+from .weights import Pack
+
+__all__ = ["TritonCache", "TritonEngine", "TritonPredictions"]
+
+_CHUNK_TOKENS = 256
+"""Tokens of one stream that pass through the layers at once when the window slides."""
+
+_SLICE_ROWS = 1 << 14
+"""Tokens, over all streams, that pass through the layers at once: bounds the activations."""
+
+_TABLE_PART = 1 << 16
+"""Positions whose angles are computed at once."""
+
+_RESERVE_BYTES = 1 << 29
+"""Device memory that stays free for the heads' results, CUDA graphs and the driver."""
+
+
+class TritonCache:
+    """Keys and values, int8 with a step a head and position, in a ring behind the sinks.
+
+    Position p lives in slot p while p < sinks, then in slot sinks + (p - sinks) mod ring. The ring
+    is longer than the window by a chunk, so that a chunk can be written before it is attended to.
+    The memory is taken once; a dropped stream's part of it lies idle.
+    """
+
+    def __init__(
+        self, engine: TritonEngine, streams: int, window: int, sinks: int, length: int
+    ) -> None:
+        assert streams >= 1 and window >= 1 and sinks >= 0 and length >= 1
+        config, device = engine.config, engine.device
+        self.position = 0
+        self.window, self.sinks, self.length = window, sinks, length
+        self._made_for = streams
+        self.slots = min(length, sinks + window + engine.chunk_tokens - 1)
+        self.ring = max(1, self.slots - sinks)
+        engine.require_memory(streams, self.slots)
+        shape = (config.layers, streams, config.kv_heads, self.slots)
+        self.keys = torch.zeros((*shape, config.head_width), dtype=torch.int8, device=device)
+        self.values = torch.zeros_like(self.keys)
+        self.key_steps = torch.zeros(shape, device=device)
+        self.value_steps = torch.zeros(shape, device=device)
+        self.angles = engine.angles(length)
+        self.rows = torch.arange(streams, dtype=torch.int32, device=device)
+        self.start = torch.zeros(1, dtype=torch.int32, device=device)
+        self.warm = False
+        """Whether a single token has been fed since the streams last changed."""
+        self.graph: _Graph | None = None
+
+    @property
+    def streams(self) -> int:
+        return len(self.rows)
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        assert len(set(rows.tolist())) == len(rows), "a stream can be kept once"
+        self.rows = self.rows[torch.from_numpy(rows).to(self.rows.device)]
+        self.warm, self.graph = False, None
+
+    def spread(self) -> None:
+        assert self.streams == 1, "only a single stream can be spread"
+        row = int(self.rows[0])
+        for stored in (self.keys, self.values, self.key_steps, self.value_steps):
+            stored.copy_(stored[:, row : row + 1].clone().expand_as(stored))
+        self.rows = torch.arange(self._made_for, dtype=torch.int32, device=self.rows.device)
+        self.warm, self.graph = False, None
+
+    def chunk(self, tokens: int) -> int:
+        """How many of the next `tokens` of each stream may be fed in one go."""
+        free = self.slots - self.sinks - self.window + 1
+        fits = tokens if self.length <= self.slots else min(tokens, free)
+        return max(1, min(fits, _SLICE_ROWS // self.streams))
+
+    def view(self, layer: int) -> CacheView:
+        return CacheView(
+            self.keys[layer], self.key_steps[layer], self.values[layer], self.value_steps[layer],
+            self.rows, self.start, self.window, self.sinks, self.ring,
+        )  # fmt: skip
+
+
+class TritonPredictions:
+    """Quantised final states [B * T, D]; the head runs when it is asked.
+
+    Logits never reach the device's memory: what does are each row's greatest and the integer
+    weights of the digits asked for.
+    """
+
+    def __init__(
+        self,
+        engine: TritonEngine,
+        q: Tensor,
+        steps: Tensor,
+        shape: tuple[int, int],
+        high: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self._engine, self._q, self._steps, self._shape = engine, q, steps, shape
+        self._high = high
+
+    def _sums(self) -> tuple[Tensor, Tensor]:
+        """Weights of the high digits, and each row's greatest logit."""
+        if self._high is None:
+            self._high = self._engine.high(self._q, self._steps)
+        return self._high
+
+    def high(self) -> NDArray[np.int32]:
+        sums, _ = self._sums()
+        return frequencies(sums.cpu().numpy()).reshape(*self._shape, -1)
+
+    def low(self, high: NDArray[np.int64]) -> NDArray[np.int32]:
+        assert high.shape == self._shape
+        _, top = self._sums()
+        weights = self._engine.low(self._q, self._steps, top, high.reshape(-1))
+        return frequencies(weights.cpu().numpy()).reshape(*self._shape, RADIX)
+
+
+class TritonEngine:
+    """NUMERICS.md on a GPU.
+
+    Not yet run on one: proven bit-equal in Triton's interpreter only. At start it checks its
+    operations on this device (`triton.probe`) besides the pack's self-test.
+    """
+
+    name = "triton"
+
+    def __init__(
+        self,
+        pack: Pack,
+        *,
+        device: str = "cuda",
+        graphs: bool = True,
+        chunk_tokens: int = _CHUNK_TOKENS,
+        tiles: Tiles | None = None,
+    ) -> None:
+        """`graphs`: from the third single token on, replay the step as a CUDA graph; the first
+        replay is compared with the same step launched kernel by kernel, and an unequal bit is an
+        EngineError. Never in the interpreter. `tiles` and `chunk_tokens` never change a bit.
+
+        Raises EngineError if the device is not there or does not compute as it must.
+        """
+        try:
+            self.device = torch.device(device)
+            torch.zeros(1, device=self.device).cpu()
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise EngineError(f"device {device!r}: {str(error).splitlines()[0]}") from None
+        interpreted = isinstance(probe_kernel, InterpretedFunction)
+        if self.device.type != "cuda" and not interpreted:
+            raise EngineError(
+                f"the Triton engine runs on CUDA devices, not on {device!r} (there only in "
+                "Triton's interpreter, for tests: TRITON_INTERPRET=1)"
+            )
+        if self.device.type == "cuda" and self.device.index is None:
+            self.device = torch.device("cuda", torch.cuda.current_device())
+        self.config = pack.config
+        self.graphs = graphs and not interpreted
+        self.chunk_tokens = chunk_tokens
+        self._turns = np.ascontiguousarray(pack.tensors["rope.turns"])
+        self._weights = {
+            name: torch.from_numpy(
+                pack.matrix(name.removesuffix(".weight"))
+                if name.endswith(".weight")
+                else np.array(tensor)
+            ).to(self.device)
+            for name, tensor in pack.tensors.items()
+            if not name.startswith(("tokens.", "rope."))
+        }
+        head = "embed" if self.config.tied else "head"
+        coded = np.zeros(-(-self.config.vocab // RADIX) * RADIX, np.uint8)
+        coded[: self.config.vocab] = 1
+        coded[list(self.config.suppressed)] = 0
+        self._head = (
+            self._weights[f"{head}.weight"],
+            self._weights[f"{head}.scale"],
+            torch.from_numpy(coded).to(self.device),
+        )
+        self._angles = self._table(0)
+        self._score_scale = float(np.float32(self.config.score_scale))
+        self.kernels = Kernels(self.device, tiles)
+        with self._on_device():
+            require_exact(self.kernels)
+
+    def _on_device(self) -> torch.cuda.device:
+        """Triton launches on the current device."""
+        return torch.cuda.device(self.device if self.device.type == "cuda" else -1)
+
+    def require_memory(self, streams: int, slots: int) -> None:
+        """Raise EngineError if a cache of that size and the activations do not fit the device."""
+        if self.device.type != "cuda":
+            return
+        config = self.config
+        row = 8 * config.width + 4 * config.qkv_rows + 10 * config.ffn_width
+        row += 7 * config.heads * config.head_width
+        needed = config.cache_bytes(streams, slots) + _SLICE_ROWS * row + _RESERVE_BYTES
+        torch.cuda.empty_cache()
+        free = torch.cuda.mem_get_info(self.device)[0]
+        if needed > free:
+            raise EngineError(
+                f"{streams} streams of {slots} positions need {needed / 1e9:.1f} GB of device "
+                f"memory, {free / 1e9:.1f} GB are free: take fewer streams or a shorter window"
+            )
+
+    def angles(self, length: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, binary32 [at least `length`, E / 2]; section 6."""
+        if len(self._angles[0]) < length:
+            self._angles = self._table(length)
+        return self._angles
+
+    def _table(self, length: int) -> tuple[Tensor, Tensor]:
+        table = torch.empty(2, length, len(self._turns), device=self.device)
+        for start in range(0, length, _TABLE_PART):
+            count = min(_TABLE_PART, length - start)
+            for part, values in zip(table, rope_table(self._turns, start, count), strict=True):
+                part[start : start + count] = torch.from_numpy(values)
+        return table[0], table[1]
+
+    def new_cache(self, streams: int, window: int, sinks: int, length: int) -> TritonCache:
+        return TritonCache(self, streams, window, sinks, length)
+
+    @torch.inference_mode()
+    def forward(self, tokens: NDArray[np.int64], cache: Cache) -> TritonPredictions:
+        assert isinstance(cache, TritonCache)
+        batch, count = tokens.shape
+        assert batch == cache.streams and cache.position + count <= cache.length
+        if tokens.min() < 0 or tokens.max() >= self.config.vocab:
+            raise ValueError("a token beyond the vocabulary")
+        ids = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
+        with self._on_device():
+            if count == 1 and self.graphs:
+                return self._step(ids[:, 0], cache)
+            finals = []
+            done = 0
+            while done < count:
+                part = cache.chunk(count - done)
+                cache.start.fill_(cache.position)
+                x = self._layers(ids[:, done : done + part].reshape(-1), cache)
+                finals.append(x.view(batch, part, -1))
+                cache.position += part
+                done += part
+            x = torch.cat(finals, dim=1) if len(finals) > 1 else finals[0]
+            q, steps = self._final(x.reshape(batch * count, -1))
+        return TritonPredictions(self, q, steps, (batch, count))
+
+    def _layers(self, ids: Tensor, cache: TritonCache) -> Tensor:
+        """Residual stream [B T, D] after the last layer of tokens [B T] at cache.start onwards."""
+        config, weights, kernels = self.config, self._weights, self.kernels
+        x = kernels.embed(ids, weights["embed.weight"], weights["embed.scale"])
+        for layer in range(config.layers):
+            prefix = f"layers.{layer}."
+            view = cache.view(layer)
+            norms = None
+            if config.qk_norm:
+                norms = weights[prefix + "q_norm"], weights[prefix + "k_norm"]
+            q, steps = kernels.norm(x, weights[prefix + "attention_norm"], config.norm_eps)
+            qkv = kernels.product(
+                q, steps, *self._matrix(prefix + "qkv"), bias=weights.get(prefix + "qkv.bias")
+            )
+            queries = kernels.heads(
+                qkv, cache.angles, norms, view,
+                heads=config.heads, eps=config.norm_eps, scale=self._score_scale,
+            )  # fmt: skip
+            q, steps = kernels.rotate(kernels.attend(queries, view, cache.length))
+            kernels.product(q, steps, *self._matrix(prefix + "o"), residual=x)
+            q, steps = kernels.norm(x, weights[prefix + "ffn_norm"], config.norm_eps)
+            q, steps = kernels.gate(kernels.product(q, steps, *self._matrix(prefix + "gate_up")))
+            kernels.product(q, steps, *self._matrix(prefix + "down"), residual=x)
+        return x
+
+    def _matrix(self, name: str) -> tuple[Tensor, Tensor]:
+        return self._weights[f"{name}.weight"], self._weights[f"{name}.scale"]
+
+    def _final(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.kernels.norm(x, self._weights["norm"], self.config.norm_eps)
+
+    @torch.inference_mode()
+    def high(self, q: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights int32 [M, digits] of the high digits, greatest logits [M]; section 9."""
+        with self._on_device():
+            return self.kernels.high(q, steps, *self._head)
+
+    @torch.inference_mode()
+    def low(self, q: Tensor, steps: Tensor, top: Tensor, high: NDArray[np.int64]) -> Tensor:
+        """Weights int32 [M, 256] of the low digits, given the high ones [M]."""
+        if high.min() < 0 or high.max() >= len(self._head[2]) // RADIX:
+            raise ValueError("a high digit beyond the vocabulary")
+        digits = torch.from_numpy(np.ascontiguousarray(high)).to(self.device)
+        with self._on_device():
+            return self.kernels.low(q, steps, *self._head, top, digits)
+
+    def whole_step(self, ids: Tensor, cache: TritonCache) -> tuple[Tensor, ...]:
+        """q, steps, weights of the high digits and greatest logits after one token a stream [B].
+
+        Nothing in it depends on the host's knowledge of the position, so it can be replayed.
+        """
+        q, steps = self._final(self._layers(ids, cache))
+        return q, steps, *self.kernels.high(q, steps, *self._head)
+
+    def _step(self, ids: Tensor, cache: TritonCache) -> TritonPredictions:
+        """One token a stream: launched twice, then captured, then replayed."""
+        cache.start.fill_(cache.position)
+        if cache.graph is not None:
+            result = cache.graph.replay(ids)
+        else:
+            result = self.whole_step(ids, cache)
+            if cache.warm:  # every kernel is compiled and loaded by now
+                cache.graph = _Graph(self, cache)
+                for launched, replayed in zip(result, cache.graph.replay(ids), strict=True):
+                    if not torch.equal(launched, replayed):
+                        raise EngineError(
+                            f"a CUDA graph on {self.device} computes wrong numbers; refusing to run"
+                        )
+            cache.warm = True
+        cache.position += 1
+        q, steps, sums, top = result
+        return TritonPredictions(self, q, steps, (len(ids), 1), (sums, top))
+
+
+class _Graph:
+    """`TritonEngine.whole_step` captured as a CUDA graph for a cache and its present streams."""
+
+    def __init__(self, engine: TritonEngine, cache: TritonCache) -> None:
+        self._tokens = torch.zeros(cache.streams, dtype=torch.int64, device=engine.device)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._result = engine.whole_step(self._tokens, cache)
+
+    def replay(self, ids: Tensor) -> tuple[Tensor, ...]:
+        """The step for tokens [B] at cache.start; the result is the caller's own."""
+        self._tokens.copy_(ids)
+        self._graph.replay()
+        return tuple(part.clone() for part in self._result)
