@@ -33,7 +33,7 @@ SPLITTINGS = {
         rb"|\s{1,64}(?=[0-9])|\s{1,64}(?!\S)|\s{1,64}" % {b"letter": _LETTER, b"other": _OTHER}
     ),
     2: re.compile(
-        rb"'(?:[sdmtSDMT]|ll|ve|re)(?!%(letter)s)|[^\r\nA-Za-z0-9\x80-\xff]?%(letter)s{1,64}"
+        rb"'(?i:[sdmt]|ll|ve|re)(?!%(letter)s)|[^\r\nA-Za-z0-9\x80-\xff]?%(letter)s{1,64}"
         rb"| ?[0-9]{1,2}| ?%(other)s{1,64}[\r\n]{0,64}|%(blank)s{0,64}(?:\r?\n){1,64}"
         rb"|%(blank)s{1,64}(?=%(blank)s\S)|\s{1,64}"
         % {b"letter": _LETTER, b"other": _OTHER, b"blank": _BLANK}

@@ -1,0 +1,385 @@
+"""Side information: its tokens, the section that names it, the mixer that has read it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import random
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lmzip
+from lmzip.codec import SideInformation, SideParameters
+from lmzip.errors import CorruptError, LmzipError, UsageError, VersionError
+from lmzip.format import (
+    Header,
+    ModelReference,
+    SideReference,
+    SideSource,
+    Thoughts,
+    read_header,
+)
+from lmzip.format.fields import pack_varint
+from lmzip.text import MAX_SIDE_BYTES, MAX_SIDE_TOKENS, Vocabulary, best_splitting, side_tokens
+from lmzip.text.side import SPLITTINGS
+
+from .test_mix import run, some_words, texts
+
+PLAIN = """\
+The model says how likely each next token is, and a range coder turns that into bits.
+It isn't magic: they've counted what we'll read, and I'd say (quietly) that it's enough.
+
+Semi-colons; dashes -- and naïve Größe 中文 "in quotation marks", or <tags>...
+""".encode()
+
+
+def pieces(rule, text):
+    return [match[0] for match in SPLITTINGS[rule].finditer(text)]
+
+
+def table(*words):
+    """A vocabulary of all bytes and, from 256 on, these words."""
+    tokens = [bytes([i]) for i in range(256)] + list(words)
+    offsets = np.cumsum([0, *map(len, tokens)]).astype(np.uint32)
+    return Vocabulary(offsets, np.frombuffer(b"".join(tokens), np.uint8))
+
+
+# Written by hand from FORMAT.md; "|" stands between the pieces.
+GOLDEN = {
+    1: [
+        b"It|'s| |1|9|8|4|,| | don|'t|!|\n\n  |4|2| caf\xc3\xa9s",
+        b"'t|is| '|S| we|'ll|'|L| I|'|LL| x|'",
+        b"a|\r\n\r|\n|b|  \t| c|\t|x|  ",
+        b"\xff\x80z| ...| \x00(|a|)| ;;",
+        b"|".join([b"a" * 64, b"a" * 64, b"aa", b" " + b"b" * 64, b"b"]),
+        b"|".join([b"\n" * 64, b"\n" * 64, b"\n\n"]),
+        b"|".join([b" " * 64, b" " * 5, b" x"]),
+        b"|".join([b" " * 64, b" " * 6, b"7"]),
+        b"|".join([b" " + b"." * 64, b"." * 36]),
+    ],
+    2: [
+        b"It|'s| 19|84|,| | don|'t|!\n\n| | 42| caf\xc3\xa9s",
+        b"'tis| '|S| we|'ll|'L| I|'LL| x|'",
+        b"a|\r\n\r\n|b|  \t| c|\tx|  ",
+        b"\xff\x80z| ...| \x00(|a|)| ;;",
+        b"|".join([b"a" * 64, b"a" * 64, b"aa", b" " + b"b" * 64, b"b"]),
+        b"|".join([b"\n" * 64, b"\n" * 64, b"\n\n"]),
+        b"|".join([b" " * 64, b" " * 5, b" x"]),
+        b"|".join([b" " * 64, b" " * 5, b" 7"]),
+        b"|".join([b" " + b"." * 64, b"." * 36]),
+        b"|".join([b"." + b"\n" * 64, b"\n", b"?\r\r\n", b"   \n\r\n", b"(x", b" \t\r"]),
+    ],
+}
+
+
+@pytest.mark.parametrize(("rule", "text"), [(r, text) for r in GOLDEN for text in GOLDEN[r]])
+def test_golden_pieces(rule, text):
+    assert pieces(rule, text.replace(b"|", b"")) == text.split(b"|")
+
+
+@pytest.mark.parametrize("rule", SPLITTINGS)
+@given(st.one_of(st.binary(max_size=300), st.text(max_size=200).map(str.encode)))
+def test_pieces_and_tokens_are_all_of_the_text(tiny_pack_vocabulary, rule, text):
+    assert b"".join(pieces(rule, text)) == text
+    assert max(map(len, pieces(rule, text)), default=0) <= 129
+    tokens = side_tokens(tiny_pack_vocabulary, text, rule)
+    assert tiny_pack_vocabulary.detokenize(tokens) == text
+
+
+@pytest.fixture(scope="module")
+def tiny_pack_vocabulary(tiny_model):
+    return tiny_model.tokenizer.vocabulary
+
+
+ASCII = st.text(st.sampled_from("aBc'stTdDlLvVeErR09 \t\r\n\v.,(-\x00"), max_size=60)
+
+
+@settings(max_examples=300)
+@given(ASCII)
+def test_rule_2_is_the_split_of_our_own_tokenizers(text):
+    from tokenizers import Regex, pre_tokenizers
+
+    from training.tokenizer import PATTERN
+
+    split = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    expected = [piece.encode() for piece, _ in split.pre_tokenize_str(text)]
+    assert pieces(2, text.encode()) == expected
+
+
+@settings(max_examples=300)
+@given(ASCII)
+def test_rule_1_is_the_split_of_gpt_2_with_single_digits(text):
+    from tokenizers import pre_tokenizers
+
+    split = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    )
+    expected = [text[a:b].encode() for _, (a, b) in split.pre_tokenize_str(text)]
+    assert pieces(1, text.encode()) == expected
+
+
+def merged_slowly(ids, piece):
+    """FORMAT.md, word by word."""
+    parts = [piece[i : i + 1] for i in range(len(piece))]
+    while True:
+        joined = [(ids[a + b], i) for i, (a, b) in enumerate(itertools.pairwise(parts))
+                  if a + b in ids]  # fmt: skip
+        if not joined:
+            return [ids[part] for part in parts]
+        _, i = min(joined)
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+
+
+@given(
+    st.lists(st.text("abc", min_size=2, max_size=5).map(str.encode), max_size=12),
+    st.text("abc", max_size=64).map(str.encode),
+)
+def test_merging_is_that_of_the_format(words, piece):
+    vocabulary = table(*words)
+    expected = merged_slowly(vocabulary.ids, piece)
+    assert side_tokens(vocabulary, piece, 1).tolist() == expected
+
+
+def test_merging_by_hand():
+    def tokens(words, text):
+        return side_tokens(table(*words), text, 1).tolist()
+
+    assert tokens([b"ab", b"bc", b"abc"], b"abcc") == [258, 99]
+    assert tokens([b"bc", b"ab", b"abc"], b"abc") == [258]
+    assert tokens([b"bc", b"ab"], b"abc") == [97, 256]
+    assert tokens([b"aa"], b"aaa") == [256, 97]  # the first of two
+    assert tokens([b"ab", b"ab", b"abab"], b"abab") == [258]  # the smaller of equal tokens
+    assert tokens([b"abc"], b"abc") == [97, 98, 99]  # no two neighbours make it
+    assert tokens([b"a b"], b"a b") == [97, 32, 98]  # pieces are never joined
+    assert tokens([b"b!"], b"b!") == [98, 33]
+
+
+def test_side_tokens_are_those_of_the_library(tiny_model):
+    expected = tiny_model.tokenizer.tokenize(PLAIN)
+    np.testing.assert_array_equal(side_tokens(tiny_model.tokenizer.vocabulary, PLAIN, 1), expected)
+    assert len(expected) < len(PLAIN) * 0.7  # really merged
+
+
+def test_best_splitting_finds_the_rule_of_a_tokenizer(tiny_model):
+    vocabulary = tiny_model.tokenizer.vocabulary
+    for rule in SPLITTINGS:
+        tokens = side_tokens(vocabulary, PLAIN, rule)
+        for times in (1, 1900):  # the second is longer than side tokens go
+            found = best_splitting(vocabulary, PLAIN * times, np.tile(tokens, times))
+            assert found == rule
+    assert len(tokens) * 1900 > MAX_SIDE_TOKENS
+    assert len(PLAIN) * 1900 < MAX_SIDE_BYTES
+
+
+@pytest.mark.parametrize("rule", SPLITTINGS)
+@pytest.mark.parametrize(
+    "unit", [b" ", b"\n", b"\r\n", b"\r", b"a", b".", b"\xff", b"7", b" \t", b"\0"]
+)
+def test_runs_of_one_byte_take_no_longer_than_text(tiny_model, unit, rule):
+    vocabulary = tiny_model.tokenizer.vocabulary
+    run_of = unit * (300_000 // len(unit))
+    start = time.perf_counter()
+    tokens = side_tokens(vocabulary, run_of, rule)
+    assert time.perf_counter() - start < 5
+    back = vocabulary.detokenize(tokens)
+    assert len(tokens) == MAX_SIDE_TOKENS or len(back) == len(run_of)
+    assert run_of.endswith(back)
+
+
+def test_limits_of_side_tokens(tiny_model):
+    vocabulary = tiny_model.tokenizer.vocabulary
+    beginning, text = b"0123456789" * 5, b"the model and the coder of " * 40_000
+    assert len(text) > MAX_SIDE_BYTES
+    tokens = side_tokens(vocabulary, beginning + text, 1)
+    assert len(tokens) == MAX_SIDE_TOKENS
+    np.testing.assert_array_equal(tokens, side_tokens(vocabulary, text, 1))
+    wide = table(b"mm", b"mmmm", b"mmmmmmmm")  # here the bytes are the limit
+    tokens = side_tokens(wide, b"x" + b"m" * MAX_SIDE_BYTES, 1)
+    assert wide.detokenize(tokens) == b"m" * MAX_SIDE_BYTES
+    assert len(tokens) == MAX_SIDE_BYTES // 8
+
+
+# The side section.
+
+MODEL = ModelReference(bytes(range(8)), "m", 1, 512, 4, 4096, 0, 1, 18)
+THOUGHTS = Thoughts(300, 5, 16, (1 << 62) - 1, 1 << 24, b"before", "böhind".encode(), 0xDEADBEEF)
+SIDES = [
+    SideReference(SideSource.NOWHERE, splitting=1, thoughts=THOUGHTS),
+    SideReference(SideSource.BEFORE, splitting=2, prefix_tokens=511),
+    SideReference(SideSource.GIVEN, (1 << 62) - 1, b"12345678", 1, 1 << 20),
+    SideReference(SideSource.GIVEN, 1, b"12345678", 2, 0, THOUGHTS),
+]
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("size", [None, 77])
+def test_side_sections_round_trip(side, size):
+    header = Header(MODEL, size, side=side)
+    packed = header.pack()
+    assert packed[4] == 3
+    assert read_header(io.BytesIO(packed + b"rest")) == (header, packed)
+    for position in range(8 * len(packed)):
+        damaged = bytearray(packed)
+        damaged[position // 8] ^= 1 << (position % 8)
+        if damaged[5] & 4:
+            continue  # a short archive's header is verified with its block
+        with pytest.raises(LmzipError):
+            read_header(io.BytesIO(bytes(damaged)))
+    for length in range(1, len(packed)):
+        with pytest.raises(LmzipError):
+            read_header(io.BytesIO(packed[:length]))
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_side_sections_of_short_archives_round_trip(side):
+    packed = Header(MODEL, short=True, side=side).pack()
+    header, data = read_header(io.BytesIO(packed + b"rest"))
+    assert data == packed
+    assert header.side == dataclasses.replace(side, digest=side.digest[:4])
+
+
+def test_side_sections_without_a_model_say_less():
+    side = SIDES[3]
+    packed = Header(side=side).pack()
+    expected = SideReference(SideSource.GIVEN, 1, b"12345678")
+    assert read_header(io.BytesIO(packed)) == (Header(side=expected), packed)
+    assert packed[6:-4].hex() == "0201" + b"12345678".hex()
+
+
+def test_pinned_side_section():
+    side = dataclasses.replace(SIDES[3], thoughts=dataclasses.replace(THOUGHTS, seed=300))
+    assert side.pack(model=True, short=False).hex() == (
+        "0201" + b"12345678".hex() + "0200" + "ac02" + "0510" + "ac02" + "80808008"
+        + "06" + b"before".hex() + "07" + "böhind".encode().hex() + "efbeadde"
+    )  # fmt: skip
+
+
+def side_header(section):
+    """A short header, so that no checksum is in the way, of a side section."""
+    packed = bytearray(Header(MODEL, short=True).pack())
+    packed[4], packed[5] = 3, packed[5] | 8
+    return bytes(packed) + section
+
+
+FIRST = bytes([2]) + pack_varint(5) + b"1234"
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (bytes([3]), "unknown kind 3"),
+        (bytes([2, 0]) + b"1234", "empty"),
+        (bytes([2]) + pack_varint(1 << 62) + b"1234", "limit"),
+        (FIRST + bytes([0]), "zero"),
+        (FIRST + bytes([3]), "rule of splitting"),
+        (FIRST + bytes([1]) + pack_varint((1 << 20) + 1), "prefix"),
+        (FIRST + bytes([1, 0]) + pack_varint((1 << 16) + 1), "thought"),
+        (FIRST + bytes([1, 0, 9, 0]) + bytes(9), "chains is zero"),
+        (FIRST + bytes([1, 0, 9]) + pack_varint(257), "chains"),
+        (FIRST + bytes([1, 0, 9, 1, 17]), "temperature"),
+        (FIRST + bytes([1, 0, 9, 1, 1]) + pack_varint(1 << 62), "seed"),
+        (FIRST + bytes([1, 0, 9, 1, 1, 0]) + pack_varint((1 << 24) + 1), "distance"),
+        (FIRST + bytes([1, 0, 9, 1, 1, 0, 0]) + pack_varint((1 << 14) + 1), "prompt"),
+        (FIRST + bytes([1, 0, 9, 1, 1, 0, 0, 0]) + pack_varint((1 << 14) + 1), "prompt"),
+    ],
+)
+def test_bad_side_sections(section, message):
+    with pytest.raises(CorruptError, match=message):
+        read_header(io.BytesIO(side_header(section)))
+
+
+def test_side_sections_belong_to_version_3():
+    packed = bytearray(Header(MODEL, short=True, side=SIDES[1]).pack())
+    assert read_header(io.BytesIO(bytes(packed))) is not None
+    for version in (1, 2):
+        packed[4] = version
+        with pytest.raises(VersionError, match="feature"):
+            read_header(io.BytesIO(bytes(packed)))
+
+
+def test_solid_archives_have_no_side_section():
+    solid = dataclasses.replace(MODEL, solid=True, streams_at_once=3)
+    packed = Header(solid, side=SIDES[1]).pack()
+    with pytest.raises(CorruptError, match="solid"):
+        read_header(io.BytesIO(packed))
+    with pytest.raises(UsageError, match="solid"):
+        lmzip.compress(
+            b"x", model="none", given=b"y",
+            parameters=lmzip.CodingParameters(solid=True, streams_at_once=2),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tokens": 0}, {"tokens": (1 << 16) + 1}, {"chains": 0}, {"chains": 257},
+        {"temperature": -1}, {"temperature": 17}, {"seed": -1}, {"seed": 1 << 62},
+        {"every": -1}, {"every": (1 << 24) + 1}, {"before": bytes((1 << 14) + 1)},
+        {"behind": bytes((1 << 14) + 1)},
+    ],
+)  # fmt: skip
+def test_what_no_header_can_say_is_refused(change):
+    with pytest.raises(UsageError, match="must be between"):
+        SideParameters(thoughts=dataclasses.replace(THOUGHTS, **change))
+
+
+def test_side_information_is_a_length_a_hash_and_an_end():
+    import hashlib
+
+    parts = [b"", b"abc" * 1000, random.Random(1).randbytes(3 << 20)]
+    whole = b"".join(parts)
+    read = SideInformation.read(map(io.BytesIO, parts))
+    assert read == SideInformation.of(whole)
+    assert read.digest == hashlib.blake2b(whole, digest_size=8).digest()
+    long = bytes(1 << 24) + b"the end"
+    assert SideInformation.of(long).tail == long[7:]
+    assert SideInformation.read([io.BytesIO(long)]) == SideInformation.of(long)
+    for nothing in (lambda: SideInformation.read([io.BytesIO()]), lambda: SideInformation.of(b"")):
+        with pytest.raises(UsageError, match="empty"):
+            nothing()
+    with pytest.raises(UsageError, match="prefix"):
+        SideParameters(prefix_tokens=(1 << 20) + 1)
+
+
+# Mixing that has read the side tokens.
+
+
+@pytest.mark.parametrize(("vocab", "streams", "bits"), [(300, 1, 8), (8192, 3, 12), (100, 2, 10)])
+@pytest.mark.parametrize("count", [0, 1, 20, 900])
+def test_native_priming_equals_reference(vocab, streams, bits, count):
+    pytest.importorskip("lmzip._native")
+    from lmzip.mix.interface import NativeMixer
+    from lmzip.mix.reference import ReferenceMixer
+
+    rng = np.random.default_rng(count)
+    phrases = texts(rng, streams + 1, max(count, 120), vocab)
+    side, tokens = phrases[0, :count], phrases[1:, :120]
+    if vocab == 100:
+        side, tokens = side % 3, tokens % 3  # few tokens, so that counts reach their limit
+    lengths = np.full(streams, 120)
+    found = []
+    for kind in (NativeMixer, ReferenceMixer):
+        mixer = kind(some_words(vocab), streams, bits)
+        mixer.prime(side)
+        found.append(run(mixer, tokens, vocab, 7, lengths))
+        assert mixer.model_bits > 0
+    for got, expected in zip(*found, strict=True):
+        assert np.array_equal(got, expected)
+        assert (got >= 1).all()
+        assert (got.sum(1) == 1 << 24).all()
+    unprimed = run(NativeMixer(some_words(vocab), streams, bits), tokens, vocab, 7, lengths)
+    same = all(np.array_equal(a, b) for a, b in zip(unprimed, found[0], strict=True))
+    assert same == (count == 0)
+
+
+def test_priming_checks_its_tokens():
+    native = pytest.importorskip("lmzip._native")
+    mixer = native.Mixer(np.zeros(300, np.uint8), 1, 8)
+    for bad in (-1, 512):
+        with pytest.raises(ValueError, match="outside"):
+            mixer.prime(np.array([1, bad]))
