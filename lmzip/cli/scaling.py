@@ -1,0 +1,235 @@
+"""`lmzip scaling`: bits of X given Y against parameters and against thoughts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from .checks import refuse_overwriting
+from .options import F, coding_options, models_options, side_options
+from .progress import ModelBar
+
+if TYPE_CHECKING:
+    from ..codec import CodecModel, CodingParameters
+    from ..complexity.scaling import Exchange, Item, ScalingPoint
+    from ..report.html import Table
+
+__all__ = ["scaling"]
+
+_PATH = click.Path(exists=True, path_type=Path)
+_OWN = ("given", "think")
+"""Options about side information that this command has in a form of its own."""
+
+
+def _thinking_options(function: F) -> F:
+    """How to think, as when compressing."""
+
+    @side_options
+    def holder() -> None: ...
+
+    for option in holder.__click_params__:  # type: ignore[attr-defined]
+        if option.name not in _OWN:
+            click.decorators._param_memo(function, option)
+    return function
+
+
+@click.command("scaling")
+@click.argument("x", type=_PATH)
+@click.option("--given", "y", type=_PATH, required=True, help="What decoding takes too.")
+@click.option(
+    "--think",
+    metavar="T,T,...",
+    default="0",
+    show_default=True,
+    help="Numbers of tokens that the model writes first, 0 for none.",
+)
+@_thinking_options
+@click.option(
+    "--control",
+    "controls",
+    type=click.Choice(["filler", "shuffled", "other"]),
+    multiple=True,
+    help="Beside every thought: a filler of that length, its own tokens in another order, or what "
+    "was thought about the next item. May be repeated.",
+)
+@click.option("--filler", default=".", show_default=True, help="Repeated by --control filler.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N items only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw bits against computation: an SVG file.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@coding_options
+@models_options
+@click.help_option("-h", "--help")
+def scaling(x: Path, y: Path, **given: Any) -> None:
+    """Bits of X given Y, against parameters (-m, several times) and against thoughts (--think).
+
+    X and Y are two files, two JSON Lines files of equally many lines, or two folders of equally
+    many files: each line or file of X is an item, coded given its counterpart.
+
+    Everything is coded given Y, in archives that are decoded and compared. Payload bits are x's
+    alone, file bits are all that somebody needs who has Y and the model; ideal bits are what the
+    predictions say, without rounding to bytes. Computation is two operations a parameter and token
+    of Y, thoughts and X. Intervals are 95 % bootstrap intervals of the mean over items.
+
+    Controls tell the model what to think. Their archives decode only for who has been told the
+    same: their bits are for X alone.
+    """
+    from ..complexity.scaling import exchange_rates, scaling_points
+    from ..report import markdown
+    from .choices import chosen_parameters
+    from .side import chosen_side_parameters
+
+    think = _numbers(given["think"])
+    refuse_overwriting(given, [str(p.resolve()) for p in (x, y)])
+    if given["plot"]:
+        from ..report.plots import require_matplotlib
+
+        require_matplotlib()
+    side = chosen_side_parameters(given | {"given": ("y",), "think": max(think) or None})
+    items = _items(x, y)[: given["limit"]]
+    names = dict.fromkeys(given["model"]) or (None,)
+    for name in names:
+        chosen_parameters(given, name)
+    points: list[ScalingPoint] = []
+    for name in names:
+        model, parameters = _open(name, given)
+        for point in scaling_points(
+            model, items, parameters, side, think,
+            controls=tuple(dict.fromkeys(given["controls"])),
+            filler=given["filler"].encode(), memory_limit=given["memory_limit"],
+        ):  # fmt: skip
+            points.append(point)
+            if not given["quiet"]:
+                done = f"{point.model}, T = {point.think}, {point.kind}"
+                print(f"lmzip: {done}: {point.mean('ideal_bits'):,.1f} bits", file=sys.stderr)
+    rates = exchange_rates(points)
+    if given["plot"]:
+        given["plot"].write_text(_svg(points), "utf-8")
+    if given["as_json"]:
+        found = {"points": [p.as_dict() for p in points], "exchange": [r.as_dict() for r in rates]}
+        print(json.dumps({"x": str(x), "given": str(y), **found}))
+    else:
+        print(markdown(_tables(points, rates)))
+
+
+def _numbers(text: str) -> list[int]:
+    """Different numbers of tokens, ascending."""
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise UsageError(f"--think {text!r}: not numbers with commas between") from None
+    if found[0] < 0:
+        raise UsageError("--think: no number may be below 0")
+    return found
+
+
+def _parts(path: Path) -> list[tuple[str, bytes]]:
+    """Names and contents of a path's items; empty ones too."""
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        return [(p.name, p.read_bytes()) for p in files]
+    data = path.read_bytes()
+    if path.suffix not in (".jsonl", ".ndjson"):
+        return [(path.name, data)]
+    return [(f"line {i}", line) for i, line in enumerate(data.splitlines(), 1)]
+
+
+def _items(x: Path, y: Path) -> list[Item]:
+    """Each part of X with its counterpart. Raises UsageError where there is none."""
+    from ..complexity.scaling import Item
+
+    parts = _parts(x), _parts(y)
+    if len(parts[0]) != len(parts[1]):
+        raise UsageError(f"{x} has {len(parts[0])} items, {y} has {len(parts[1])}")
+    if not parts[0]:
+        raise UsageError(f"{x} has no items")
+    for path, found in zip((x, y), parts, strict=True):
+        for name, data in found:
+            if not data:
+                raise UsageError(f"{path}: {name} is empty")
+    return [Item(name, a, b) for (name, a), (_, b) in zip(*parts, strict=True)]
+
+
+def _open(name: str | None, given: dict[str, Any]) -> tuple[CodecModel, CodingParameters]:
+    from .choices import chosen_parameters, open_models
+
+    chosen, parameters = chosen_parameters(given, name)
+    bar = ModelBar(show=not given["quiet"])
+
+    def notice(message: str) -> None:
+        if not given["quiet"]:
+            print(f"lmzip: {message}", file=sys.stderr)
+
+    try:
+        return open_models(given, chosen, progress=bar, notice=notice).for_compression(), parameters
+    finally:
+        bar.close()
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:,.1f} to {ends[1]:,.1f}"
+
+
+def _tables(points: Sequence[ScalingPoint], rates: Sequence[Exchange]) -> list[Table]:
+    from ..report.html import Table
+
+    count = len(points[0].items)
+    rows: list[tuple[Any, ...]] = []
+    for p in points:
+        rows.append((
+            p.model, p.parameters / 1e6, p.think, p.kind, p.mean("payload_bits"),
+            p.mean("file_bits"), p.mean("ideal_bits"), _interval(p.interval("ideal_bits")),
+            p.mean("flops") / 1e9,
+        ))  # fmt: skip
+    columns = ("model", "parameters, M", "T", "thinks", "payload bits", "file bits", "ideal bits",
+               "95 % of ideal", "GFLOP")  # fmt: skip
+    note = f"Means over {count} item{'s' if count > 1 else ''}, each coded given its y."
+    odd = sum(not item.modelled for p in points for item in p.items)
+    if odd:
+        note += f" {odd} archives hold an item that the model makes longer: stored, or zstd's."
+    if any(p.kind != "thought" for p in points):
+        note += " Controls: bits of x alone, for who has been told what to think."
+    main = Table("Bits of X given Y", columns, tuple(rows), note, (0, 3, 0, 0, 1, 1, 2, 0, 6))
+    rated: list[tuple[Any, ...]] = []
+    for rate in rates:
+        found = rate.as_dict()
+        a, b = rate.cheaper, rate.dearer
+        more = f"{a.model}, T {a.think} to {b.think}"
+        if rate.axis == "parameters":
+            more = f"{a.model} to {b.model}, T {a.think}"
+        rated.append((
+            more, found["saved_bits"], _interval(found["saved_bits_interval"]),
+            found["more_flops"] / 1e9, found["saved_bits_per_gigaflop"],
+        ))  # fmt: skip
+    of_rates = ("more of", "ideal bits saved", "95 %", "more GFLOP", "bits a GFLOP")
+    return [main, Table("Exchange rates", of_rates, tuple(rated), "", (0, 2, 0, 6, 2))]
+
+
+def _svg(points: Sequence[ScalingPoint]) -> str:
+    """Ideal bits against computation: a line a model, along its thoughts; controls dashed."""
+    from ..report.curves import Curve, curves_figure, standalone_svg
+
+    curves = []
+    models = list(dict.fromkeys(p.model for p in points))
+    for model, kind in dict.fromkeys((p.model, p.kind) for p in points):
+        mine = [p for p in points if (p.model, p.kind) == (model, kind)]
+        ends = [p.interval("ideal_bits") for p in mine]
+        curves.append(Curve(
+            model if kind == "thought" else f"{model}, {kind}",
+            [p.mean("flops") for p in mine], [p.mean("ideal_bits") for p in mine],
+            [low for low, _ in ends], [high for _, high in ends],
+            colour=models.index(model), dashed=kind != "thought",
+        ))  # fmt: skip
+    labels = ("floating-point operations an item", "ideal bits of x given y and thoughts")
+    return standalone_svg(curves_figure("Scaling", labels, curves, logarithmic=True))
