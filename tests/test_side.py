@@ -240,7 +240,7 @@ def test_side_sections_of_short_archives_round_trip(side):
     packed = Header(MODEL, short=True, side=side).pack()
     header, data = read_header(io.BytesIO(packed + b"rest"))
     assert data == packed
-    assert header.side == dataclasses.replace(side, digest=side.digest[:4])
+    assert header.side == dataclasses.replace(side, digest=side.digest[: len(DIGEST)])
 
 
 def test_side_sections_without_a_model_say_less():
@@ -266,15 +266,16 @@ def side_header(section):
     return bytes(packed) + section
 
 
-FIRST = bytes([2]) + pack_varint(5) + b"1234"
+DIGEST = b"12345678"[: SideReference.SHORT_DIGEST_BYTES]
+FIRST = bytes([2]) + pack_varint(5) + DIGEST
 
 
 @pytest.mark.parametrize(
     ("section", "message"),
     [
         (bytes([3]), "unknown kind 3"),
-        (bytes([2, 0]) + b"1234", "empty"),
-        (bytes([2]) + pack_varint(1 << 62) + b"1234", "limit"),
+        (bytes([2, 0]) + DIGEST, "empty"),
+        (bytes([2]) + pack_varint(1 << 62) + DIGEST, "limit"),
         (FIRST + bytes([0]), "zero"),
         (FIRST + bytes([3]), "rule of splitting"),
         (FIRST + bytes([1]) + pack_varint((1 << 20) + 1), "prefix"),
