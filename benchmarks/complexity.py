@@ -1,4 +1,4 @@
-"""Conditional complexity of real pairs, and of small records given one: docs/complexity.md's tables.
+"""Complexity of real pairs, and of small records given one: the tables of docs/complexity.md.
 
     LMZIP_CORPORA=... python benchmarks/complexity.py [-m NAME --level N] [--records N]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 
 import pytest
@@ -17,10 +18,14 @@ from lmzip.format import (
     ModelReference,
     Trailer,
     content_crc,
+    pack_compact,
     read_block_or_trailer,
+    read_compact,
     read_header,
 )
+from lmzip.format.archive import PROFILES
 from lmzip.format.fields import Reader, pack_varint
+from lmzip.levels import LEVELS
 
 REFERENCE = ModelReference(bytes(range(8)), "modèle", 1, 1024, 4, 4096, 32, 1, 18)
 PLAIN = ModelReference(bytes(range(8)), "", 1, 1024, 4, 4096)
@@ -151,20 +156,72 @@ def test_any_bytes_at_all_give_an_answer_or_an_lmzip_error(data):
             read(io.BytesIO(data))
 
 
-def test_short_archives_round_trip():
-    header = Header(REFERENCE, short=True)
+SHORT_REFERENCE = dataclasses.replace(REFERENCE, identity=REFERENCE.identity[:4])
+
+
+@pytest.mark.parametrize("model", [None, SHORT_REFERENCE, *(
+    ModelReference(bytes(4), "", *profile) for profile in PROFILES
+)])  # fmt: skip
+def test_short_headers_round_trip(model):
+    header = Header(model, short=True)
     packed = header.pack()
+    assert packed[4] == 3
     assert read_header(io.BytesIO(packed + b"rest")) == (header, packed)
-    block = Block(BlockKind.MIXED, 500, 2, b"yyy", 7)
-    data = block.pack(packed)
-    assert read_block_or_trailer(io.BytesIO(data), header=packed) == (block, len(data))
-    with pytest.raises(CorruptError, match="checksum"):
-        read_block_or_trailer(io.BytesIO(data), header=packed[:-1] + b"x")
-    trailer = Trailer(len(packed), ((500, len(data)),), b"")
-    data = trailer.pack()
-    assert read_block_or_trailer(io.BytesIO(data)) == (trailer, len(data))
-    for position in range(8, 8 * len(data)):
-        damaged = bytearray(data)
+    named = b"" if model is None else model.name.encode()
+    if model is None or model is not SHORT_REFERENCE:
+        assert len(packed) == (6 if model is None else 12 + len(named))
+
+
+def test_profiles_are_the_levels():
+    """A level may change; then its profile stays and another one is added."""
+    for number, level in enumerate(LEVELS):
+        p = level.parameters
+        use = p.window, p.sinks, p.stream_tokens, p.streams_at_once, 1, p.mixing_bits, p.solid
+        assert PROFILES[number] == (1, *use)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Block(BlockKind.MIXED, 5, 0, b"yyy", 4),
+        Block(BlockKind.STORED, 5, 0, b"abcde"),
+        Block(BlockKind.GIVEN_ZSTD, 5, 0, b"zz"),
+    ],
+)
+def test_every_flipped_bit_of_a_short_archive_is_noticed(block):
+    header = Header(SHORT_REFERENCE, short=True).pack()
+    rest = pack_compact(header, block, b"abcde")
+    assert rest is not None
+    found, trailer = read_compact(io.BytesIO(rest), header)
+    assert (found.kind, found.content_bytes, found.payload, found.tokens) == (
+        block.kind, 5, block.payload, block.tokens
+    )  # fmt: skip
+    assert content_crc(b"abcde", found.crc_seed) == found.content_crc
+    assert trailer.frame_bytes == len(header) + len(rest)
+    start = 8 * (len(rest) - 4 - len(block.payload))
+    for position in range(8 * len(rest)):
+        damaged = bytearray(rest)
         damaged[position // 8] ^= 1 << (position % 8)
-        with pytest.raises((CorruptError, TruncatedError)):
-            read_block_or_trailer(io.BytesIO(damaged))
+        in_payload = start <= position < 8 * (len(rest) - 4)
+        try:
+            found, _ = read_compact(io.BytesIO(damaged), header)
+        except FormatError:
+            continue
+        if in_payload:  # decodes to something else
+            assert found.payload != block.payload
+        else:
+            assert content_crc(b"abcde", found.crc_seed) != found.content_crc
+    for length in range(len(rest)):
+        with pytest.raises(FormatError):
+            read_compact(io.BytesIO(rest[:length]), header)
+    other = header[:-1] + bytes([header[-1] ^ 1])
+    found, _ = read_compact(io.BytesIO(rest), other)
+    assert content_crc(b"abcde", found.crc_seed) != found.content_crc
+
+
+def test_long_archives_are_no_short_ones():
+    header = Header(short=True).pack()
+    data = bytes(70_000)
+    assert pack_compact(header, Block(BlockKind.STORED, len(data), 0, data), data) is None
+    data = bytes(65_516)
+    assert pack_compact(header, Block(BlockKind.STORED, len(data), 0, data), data) is not None

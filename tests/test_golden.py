@@ -24,12 +24,16 @@ def test_golden_archives_decode(tiny_models, name):
     assert lmzip.decompress(blob, model=tiny_models) == content
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - {"unmixed", "rounds"}))
-def test_archives_of_version_1_decode(tiny_models, name):
-    content, _ = CASES[name]
-    blob = (GOLDEN / "v1" / f"{name}.lmz").read_bytes()
-    assert blob[4] == 1
+@pytest.mark.parametrize(
+    "path", sorted(GOLDEN.glob("v*/*.lmz")), ids=lambda p: f"{p.parent.name}-{p.stem}"
+)
+def test_archives_of_earlier_versions_decode(tiny_models, path):
+    content, _ = CASES[path.stem]
+    blob = path.read_bytes()
+    assert blob[4] == int(path.parent.name.removeprefix("v"))
     assert lmzip.decompress(blob, model=tiny_models) == content
+    with open(path, "rb") as file:
+        assert ArchiveIndex(file).content_bytes == len(content)
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"zstd"}))

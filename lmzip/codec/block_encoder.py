@@ -11,6 +11,7 @@ from ..format import (
     BlockKind,
     ModelReference,
     SideReference,
+    compact_cost,
     content_crc,
 )
 from ..mix import Mixer
@@ -172,10 +173,13 @@ class BlockEncoder:
 
     def _cost(self, block: Block, single: bool) -> int:
         """Bytes of a block, a single one with what the header says for its sake."""
-        cost = len(block.pack())
-        if single and block.kind.modelled:
-            cost += len(self.reference.pack())
-        if single and block.kind.given:
+        if not single:
+            return len(block.pack())
+        short = block.content_bytes <= MAX_SHORT_BYTES
+        cost = len(block.payload) + compact_cost(block) if short else len(block.pack())
+        if block.kind.modelled:
+            cost += len(self.reference.pack_short() if short else self.reference.pack())
+        if block.kind.given:
             cost += self._header_side_bytes(block.content_bytes, model=block.kind.modelled)
         return cost
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from ..errors import UsageError
-from ..format import MAX_SHORT_BYTES, BlockKind, Header, Trailer
+from ..format import BlockKind, Header, Trailer, pack_compact
 from ..format.fields import ByteSource, read_some
 from .block_encoder import BlockEncoder
 from .model import ModelSource
@@ -119,7 +119,7 @@ def compress_stream(
         encoder.condition(side, side_parameters or SideParameters())
     digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
     index: list[tuple[int, int]] = []
-    header_bytes, header, short = 0, b"", False
+    header_bytes, finished = 0, False
 
     def emit(data: bytes) -> int:
         write(data)
@@ -127,21 +127,26 @@ def compress_stream(
         return len(data)
 
     def flush(contents: list[bytes], single: bool) -> None:
-        nonlocal header_bytes, header, short, estimate
+        nonlocal header_bytes, finished, estimate
         coded = encoder.encode(contents, single=single)
         blocks = [block for block, _ideal_bits in coded]
+        packed = [block.pack() for block in blocks]
         if not header_bytes:
             # An archive of one block names a model only if it needs one.
             named = not single or any(block.kind.modelled for block in blocks)
             reference = encoder.reference if named else None
             needed = not single or blocks[0].kind.given
             given = encoder.header_side(model=named) if needed else None
-            short = single and len(contents[0]) <= MAX_SHORT_BYTES
-            header = Header(reference, None if short else size_bytes, short, given).pack()
+            header = Header(reference, size_bytes, side=given).pack()
+            if single:
+                short = Header(reference, short=True, side=given).pack()
+                rest = pack_compact(short, blocks[0], contents[0])
+                if rest is not None:
+                    header, packed, finished = short, [rest], True
             header_bytes = emit(header)
-        for data, (block, ideal_bits) in zip(contents, coded, strict=True):
+        for data, (block, ideal_bits), block_bytes in zip(contents, coded, packed, strict=True):
             digest.update(data)
-            index.append((len(data), emit(block.pack(header if short else b""))))
+            index.append((len(data), emit(block_bytes)))
             summary.content_bytes += len(data)
             summary.tokens += block.tokens
             summary.modelled_bytes += len(data) if block.kind.modelled else 0
@@ -165,6 +170,7 @@ def compress_stream(
             f"the input has {summary.content_bytes} bytes, not the {size_bytes} it was said to "
             "have: it changed while it was read"
         )
-    emit(Trailer(header_bytes, tuple(index), b"" if short else digest.digest()).pack())
+    if not finished:
+        emit(Trailer(header_bytes, tuple(index), digest.digest()).pack())
     summary.side_tokens, summary.prefix_tokens = encoder.side_tokens_read
     return summary

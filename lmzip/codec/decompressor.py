@@ -23,6 +23,7 @@ from ..format import (
     Trailer,
     content_crc,
     read_block_or_trailer,
+    read_compact,
     read_header,
 )
 from ..format.fields import ByteSource
@@ -70,6 +71,11 @@ class BlockDecoder:
     def short(self) -> bool:
         """Whether the archive is a short one."""
         return self._header.short
+
+    @property
+    def compact(self) -> bool:
+        """Whether it is a short one of the latest kind."""
+        return self._header.compact
 
     @property
     def solid(self) -> bool:
@@ -162,8 +168,10 @@ class BlockDecoder:
         result = []
         for block in blocks:
             data = contents[id(block)] if block.kind.modelled else self._decode_classical(block)
-            if len(data) != block.content_bytes or content_crc(data) != block.content_crc:
-                raise CorruptError("a block does not decode to what was compressed")
+            if len(data) != block.content_bytes or content_crc(data, block.crc_seed) != (
+                block.content_crc
+            ):
+                raise CorruptError("a block is damaged: it does not decode to what was compressed")
             result.append(data)
         return result
 
@@ -237,6 +245,12 @@ def _groups(
     header: bytes,
 ) -> Iterator[list[Block] | Trailer]:
     """Blocks in groups to decode together, then the trailer. Appends to `index` what was read."""
+    if decoder.compact:
+        block, trailer = read_compact(source, header)
+        index += trailer.blocks
+        yield [block]
+        yield trailer
+        return
     covered = header if decoder.short else b""
     group: list[Block] = []
     while True:

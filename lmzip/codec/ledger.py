@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..format import Block, Header, SideReference, Trailer
+from ..format import Block, Header, SideReference, Trailer, compact_cost
 from ..format.fields import pack_varint
 from .random_access import ArchiveIndex, Frame
 
@@ -28,7 +28,7 @@ def ledger(index: ArchiveIndex) -> list[LedgerItem]:
         found = _header(frame.header, frame.trailer.header_bytes)
         for position in _block_positions(index, frame):
             _frame, block, _start = index.read_block(position)
-            for name, count in _block(block).items():
+            for name, count in _block(block, frame.header).items():
                 found[name] = found.get(name, 0) + count
         found |= _trailer(frame.trailer)
         assert sum(found.values()) == frame.trailer.frame_bytes
@@ -74,18 +74,21 @@ def _without_thoughts(side: SideReference) -> SideReference:
     return dataclasses.replace(side, thoughts=None)
 
 
-def _block(block: Block) -> dict[str, int]:
+def _block(block: Block, header: Header) -> dict[str, int]:
     """Bytes of a block by item."""
     payload = len(block.payload)
+    fields = compact_cost(block) - 4 if header.compact else len(block.pack()) - payload - 8
     return {
         f"payload, {block.kind.name.lower().replace('_', ' ')}": payload,
-        "kinds, lengths and token counts of blocks": len(block.pack()) - payload - 8,
-        "checksums of blocks": 8,
+        "kinds, lengths and token counts of blocks": fields,
+        "checksums of blocks": 4 if header.compact else 8,
     }
 
 
 def _trailer(trailer: Trailer) -> dict[str, int]:
     total = len(trailer.pack())
+    if trailer.compact:
+        return {"length and end mark": total}
     digest = len(trailer.content_hash)
     end = 5 if trailer.short else 12
     return {

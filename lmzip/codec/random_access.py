@@ -15,9 +15,11 @@ from ..format import (
     SideSource,
     Trailer,
     read_block_or_trailer,
+    read_compact,
     read_header,
 )
-from ..format.archive import END_MAGIC, SHORT_END_MAGIC
+from ..format.archive import COMPACT_END_MAGIC, END_MAGIC, SHORT_END_MAGIC
+from ..format.compact import COMPACT_TAIL_BYTES
 from .decompressor import BlockDecoder
 from .model import ModelSource
 from .side import MAX_DICTIONARY_BYTES, SideInformation
@@ -86,6 +88,8 @@ class ArchiveIndex:
         tail = file.read(Trailer.TAIL_BYTES)
         if tail[4:] == END_MAGIC:
             start = end - Trailer.TAIL_BYTES - int.from_bytes(tail[:4], "little")
+        elif tail[6:] == COMPACT_END_MAGIC:
+            return self._compact_frame(end, int.from_bytes(tail[4:6], "little"))
         elif tail[6:] == SHORT_END_MAGIC:
             start = end - Trailer.SHORT_TAIL_BYTES - tail[5]
         else:
@@ -110,11 +114,26 @@ class ArchiveIndex:
             read_block_or_trailer(file, 0, data)  # its checksum is the header's too
         return Frame(first, header, trailer, data if header.short else b"")
 
+    def _compact_frame(self, end: int, size: int) -> Frame:
+        """The short archive of so many bytes, and its end mark, that ends at `end`."""
+        start = end - COMPACT_TAIL_BYTES - size
+        if start < 0:
+            raise CorruptError("the end of the archive is damaged")
+        self._file.seek(start)
+        found = read_header(self._file)
+        if found is None or not found[0].compact:
+            raise CorruptError("the header and the end of the archive are of different forms")
+        header, data = found
+        _block, trailer = read_compact(self._file, data)
+        return Frame(start, header, trailer, data)
+
     def read_block(self, position: int) -> tuple[Frame, Block, int]:
         """The block that holds content byte `position`, with the position of its first byte."""
         at = bisect.bisect_right(self._starts, position) - 1
         frame, start = self._places[at]
         self._file.seek(start)
+        if frame.header.compact:
+            return frame, read_compact(self._file, frame.covered)[0], self._starts[at]
         block, size = read_block_or_trailer(self._file, 0, frame.covered)
         number = frame.block_starts().index(start)
         if not isinstance(block, Block) or frame.trailer.blocks[number] != (

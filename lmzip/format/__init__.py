@@ -19,6 +19,7 @@ from .archive import (
     read_block_or_trailer,
     read_header,
 )
+from .compact import compact_cost, pack_compact, read_compact
 from .side import MAX_PROMPT_BYTES, SideReference, SideSource, Thoughts
 
 __all__ = [
@@ -40,7 +41,10 @@ __all__ = [
     "SideSource",
     "Thoughts",
     "Trailer",
+    "compact_cost",
     "content_crc",
+    "pack_compact",
     "read_block_or_trailer",
+    "read_compact",
     "read_header",
 ]

@@ -33,9 +33,11 @@ __all__ = [
 MAGIC = b"\x89LMZ"
 END_MAGIC = b"ZML\x89"
 SHORT_END_MAGIC = b"M\x89"
+COMPACT_END_MAGIC = b"Z\x89"
 FORMAT_VERSION = 2
 """What is written but for archives with a side section; those of version 1 are read too."""
-SIDE_FORMAT_VERSION = 3
+LATEST_FORMAT_VERSION = 3
+"""Of archives with a side section, and of short ones."""
 
 MAX_BLOCK_BYTES = 1 << 24
 MAX_SHORT_BYTES = 1 << 16
@@ -92,12 +94,20 @@ class BlockKind(enum.IntEnum):
         return self >= BlockKind.GIVEN_ZSTD
 
 
+def block_kind(number: int) -> BlockKind:
+    """The kind of that number. Raises CorruptError."""
+    try:
+        return BlockKind(number)
+    except ValueError:
+        raise CorruptError(f"block of unknown kind {number}") from None
+
+
 _TRAILER_KIND, _SHORT_TRAILER_KIND = 0, 0x80
 
 
-def content_crc(data: bytes) -> int:
-    """CRC-32 (the one of zlib) of a block's decoded bytes."""
-    return zlib.crc32(data)
+def content_crc(data: bytes, seed: int = 0) -> int:
+    """CRC-32 (the one of zlib) of a block's decoded bytes, behind others that `seed` is that of."""
+    return zlib.crc32(data, seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,25 +132,31 @@ class ModelReference:
     """What one block has said is mixed into the next: blocks decode one behind the other."""
 
     IDENTITY_BYTES = 8
+    SHORT_IDENTITY_BYTES = 4
 
     def pack(self) -> bytes:
+        """As it stands in an archive that is not a short one."""
         name = self.name.encode()[:255]
+        named = self.identity[: self.IDENTITY_BYTES] + bytes([len(name)]) + name
+        numerics, rest = self._fields()
+        return numerics + named + rest
+
+    def pack_short(self) -> bytes:
+        """As it stands in a short archive."""
+        name = self.name.encode()[:255]
+        named = self.identity[: self.SHORT_IDENTITY_BYTES] + bytes([len(name)]) + name
+        profile = dataclasses.astuple(self)[2:]
+        if profile in PROFILES:
+            return bytes([PROFILES.index(profile) + 1]) + named
+        return b"\0" + named + b"".join(self._fields())
+
+    def _fields(self) -> tuple[bytes, bytes]:
+        """The version of the arithmetic, and all the other fields."""
         mixing = pack_varint(self.mixing)
         if self.mixing:
             mixing += bytes([self.mixing_bits | (_SOLID if self.solid else 0)])
-        return b"".join(
-            (
-                pack_varint(self.numerics),
-                self.identity[: self.IDENTITY_BYTES],
-                bytes([len(name)]),
-                name,
-                pack_varint(self.window),
-                pack_varint(self.sinks),
-                pack_varint(self.stream_tokens),
-                pack_varint(self.streams_at_once),
-                mixing,
-            )
-        )
+        rest = self.window, self.sinks, self.stream_tokens, self.streams_at_once
+        return pack_varint(self.numerics), b"".join(map(pack_varint, rest)) + mixing
 
     def streams(self, tokens: int) -> int:
         """Streams in lockstep, for a block of so many tokens."""
@@ -153,17 +169,44 @@ class ModelReference:
         # Version 1 had twice as many, and the beginning of the token table's hash.
         identity = reader.bytes(cls.IDENTITY_BYTES if version > 1 else 24)[:16]
         name = reader.bytes(reader.integer(1)).decode("utf-8", "replace")
-        window = reader.varint(MAX_WINDOW, "window")
-        sinks = reader.varint(MAX_SINKS, "sinks")
-        stream_tokens = reader.varint(MAX_STREAM_TOKENS, "stream length")
-        at_once = reader.varint(MAX_STREAMS, "number of streams") if version > 1 else 0
-        mixing = reader.varint(1 << 30, "mixing version") if version > 1 else 0
-        bits = reader.integer(1) if mixing else 0
-        solid = bits & _SOLID > 0
-        bits &= ~_SOLID
-        return cls(
-            identity, name, numerics, window, sinks, stream_tokens, at_once, mixing, bits, solid
-        )
+        return cls(identity, name, numerics, *_unpack_use(reader, version))
+
+    @classmethod
+    def unpack_short(cls, reader: Reader) -> ModelReference:
+        profile = reader.integer(1)
+        identity = reader.bytes(cls.SHORT_IDENTITY_BYTES)
+        name = reader.bytes(reader.integer(1)).decode("utf-8", "replace")
+        if profile > len(PROFILES):
+            raise VersionError("the archive uses a profile that this program does not know")
+        if profile:
+            return cls(identity, name, *PROFILES[profile - 1])
+        numerics = reader.varint(1 << 30, "arithmetic version")
+        return cls(identity, name, numerics, *_unpack_use(reader, LATEST_FORMAT_VERSION))
+
+
+def _unpack_use(reader: Reader, version: int) -> tuple[int, int, int, int, int, int, bool]:
+    """The fields from the window on."""
+    window = reader.varint(MAX_WINDOW, "window")
+    sinks = reader.varint(MAX_SINKS, "sinks")
+    stream_tokens = reader.varint(MAX_STREAM_TOKENS, "stream length")
+    at_once = reader.varint(MAX_STREAMS, "number of streams") if version > 1 else 0
+    mixing = reader.varint(1 << 30, "mixing version") if version > 1 else 0
+    bits = reader.integer(1) if mixing else 0
+    return window, sinks, stream_tokens, at_once, mixing, bits & ~_SOLID, bits & _SOLID > 0
+
+
+PROFILES = (
+    (1, 128, 4, 1024, 64, 1, 18, False),
+    (1, 256, 4, 2048, 32, 1, 18, False),
+    (1, 512, 4, 2048, 32, 1, 19, False),
+    (1, 512, 4, 1024, 64, 1, 18, False),
+    (1, 1024, 4, 2048, 32, 1, 18, False),
+    (1, 1024, 4, 4096, 16, 1, 18, False),
+    (1, 2048, 4, 8192, 16, 1, 18, False),
+    (1, 2048, 4, 32768, 8, 1, 18, False),
+    (1, 2048, 4, 1 << 24, 1, 1, 20, False),
+)
+"""From `numerics` on, what short archives name by a number, from 1. Only ever added to."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,20 +216,27 @@ class Header:
     model: ModelReference | None = None
     size_bytes: int | None = None
     short: bool = False
-    """One block follows, whose checksum covers the header too, and a short trailer."""
+    """All that follows is one block and a few bytes; see `compact`."""
     side: SideReference | None = None
     """What blocks are coded given, if any are."""
+    version: int = dataclasses.field(default=LATEST_FORMAT_VERSION, compare=False)
+    """That it was read from."""
+
+    @property
+    def compact(self) -> bool:
+        """Whether it is a short archive of the latest kind."""
+        return self.short and self.version == LATEST_FORMAT_VERSION
 
     def pack(self) -> bytes:
         assert not (self.short and self.size_bytes is not None)
         flags = _FLAG_MODEL * (self.model is not None) | _FLAG_SIZE * (self.size_bytes is not None)
         flags |= _FLAG_SHORT * self.short | _FLAG_SIDE * (self.side is not None)
-        version = FORMAT_VERSION if self.side is None else SIDE_FORMAT_VERSION
+        version = LATEST_FORMAT_VERSION if self.side or self.short else FORMAT_VERSION
         data = MAGIC + bytes([version, flags])
         if self.size_bytes is not None:
             data += pack_varint(self.size_bytes)
         if self.model is not None:
-            data += self.model.pack()
+            data += self.model.pack_short() if self.short else self.model.pack()
         if self.side is not None:
             data += self.side.pack(model=self.model is not None, short=self.short)
         if self.short:
@@ -204,6 +254,8 @@ class Block:
     payload: bytes
     tokens: int = 0
     """Tokens in a block coded by a model; 0 otherwise."""
+    crc_seed: int = 0
+    """What the checksum of the decoded bytes goes on from."""
 
     def pack(self, header: bytes = b"") -> bytes:
         """`header`: that of a short archive, whose only block this is."""
@@ -225,6 +277,8 @@ class Trailer:
     """(decoded bytes, bytes in the archive) of every block."""
     content_hash: bytes
     """BLAKE2b of all decoded bytes, 8 bytes long; empty in a short archive."""
+    compact: bool = False
+    """A short archive of the latest kind: the index is not written, but what follows from it."""
 
     HASH_BYTES = 8
     TAIL_BYTES = 8
@@ -244,6 +298,9 @@ class Trailer:
         return self.header_bytes + sum(total for _, total in self.blocks) + len(self.pack())
 
     def pack(self) -> bytes:
+        if self.compact:
+            (_content, total), mark = self.blocks[0], COMPACT_END_MAGIC
+            return (self.header_bytes + total).to_bytes(2, "little") + mark
         if self.short:
             ((content, total),) = self.blocks
             data = bytes([_SHORT_TRAILER_KIND]) + pack_varint(self.header_bytes)
@@ -317,8 +374,11 @@ def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
     if flags & ~_FLAGS[version] or (short and flags & _FLAG_SIZE):
         raise VersionError("the archive uses a feature that this program does not know")
     size = reader.varint(_MAX_SIZE, "original size") if flags & _FLAG_SIZE else None
-    model = ModelReference.unpack(reader, version) if flags & _FLAG_MODEL else None
-    side = None
+    model, side = None, None
+    if flags & _FLAG_MODEL:
+        compact = short and version == LATEST_FORMAT_VERSION
+        model = ModelReference.unpack_short(reader) if compact else None
+        model = model or ModelReference.unpack(reader, version)
     if flags & _FLAG_SIDE:
         side = SideReference.unpack(reader, model=model is not None, short=short)
     if not short:
@@ -335,7 +395,7 @@ def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
         raise CorruptError("the header of a solid archive has no number of streams")
     if model is not None and model.solid and side is not None:
         raise CorruptError("the header is of a solid archive with side information")
-    return Header(model, size, short, side), bytes(reader.taken)
+    return Header(model, size, short, side, version), bytes(reader.taken)
 
 
 def read_block_or_trailer(
@@ -348,20 +408,17 @@ def read_block_or_trailer(
     which its block's checksum covers.
     """
     reader = Reader(source)
-    kind = reader.integer(1)
-    if kind == _TRAILER_KIND:
+    first = reader.integer(1)
+    if first == _TRAILER_KIND:
         return Trailer.unpack(reader, max_blocks), len(reader.taken)
-    if kind == _SHORT_TRAILER_KIND:
+    if first == _SHORT_TRAILER_KIND:
         return Trailer.unpack_short(reader), len(reader.taken)
-    try:
-        block_kind = BlockKind(kind)
-    except ValueError:
-        raise CorruptError(f"block of unknown kind {kind}") from None
+    kind = block_kind(first)
     content_bytes = reader.varint(MAX_BLOCK_BYTES, "block length")
     # A block is never longer than its contents: stored is always an alternative.
     payload_bytes = reader.varint(content_bytes, "payload length")
     tokens = 0
-    if block_kind.modelled:
+    if kind.modelled:
         tokens = reader.varint(content_bytes, "number of tokens")
     crc = reader.integer(4)
     expected = zlib.crc32(reader.taken, zlib.crc32(header))
@@ -370,8 +427,8 @@ def read_block_or_trailer(
     payload = reader.bytes(payload_bytes)
     if zlib.crc32(payload, expected) != stored:
         raise CorruptError("a block is damaged (checksum mismatch)")
-    if content_bytes == 0 or (block_kind.modelled and tokens == 0):
+    if content_bytes == 0 or (kind.modelled and tokens == 0):
         raise CorruptError("a block is empty")
-    if block_kind == BlockKind.STORED and payload_bytes != content_bytes:
+    if kind == BlockKind.STORED and payload_bytes != content_bytes:
         raise CorruptError("a stored block has a wrong length")
-    return Block(block_kind, content_bytes, crc, payload, tokens), before + payload_bytes
+    return Block(kind, content_bytes, crc, payload, tokens), before + payload_bytes

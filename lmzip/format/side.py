@@ -103,7 +103,7 @@ class SideReference:
     thoughts: Thoughts | None = None
 
     DIGEST_BYTES = 8
-    SHORT_DIGEST_BYTES = 4
+    SHORT_DIGEST_BYTES = 2
 
     def pack(self, *, model: bool, short: bool) -> bytes:
         data = bytes([self.source])

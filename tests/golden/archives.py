@@ -1,6 +1,7 @@
 """Makes the golden archives: `python -m tests.golden.archives NAME...` writes the missing ones.
 
-Each is kept for ever: a decoder that reads version 2 reads these (and, in v1/, those of version 1). None is ever overwritten.
+Each is kept for ever: a decoder of version 3 reads these, and those of the versions before, in v1/
+and v2/. None is ever overwritten.
 """
 
 from __future__ import annotations
