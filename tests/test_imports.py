@@ -51,6 +51,7 @@ ALLOWED = {
 
 HEAVY = {
     "torch": {"engine", "measure"},
+    "triton": {"engine"},
     "transformers": {"measure"},
     "click": {"cli"},
     "tqdm": {"cli"},
@@ -58,6 +59,7 @@ HEAVY = {
     "tokenizers": {"measure", "text"},
     "zstandard": {"codec", "complexity", "measure"},
     "pyarrow": {"measure"},
+    "scipy": {"complexity"},
     "datasets": {"measure"},
     "gguf": {"models"},
     "huggingface_hub": {"models"},
@@ -130,7 +132,8 @@ def test_start_up_loads_nothing_heavy(code):
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     loaded = set(result.stdout.splitlines()[-1].split())
-    assert not loaded & {"torch", "transformers", "numpy", "constriction", "tokenizers", "gguf"}
+    heavy = {"torch", "triton", "transformers", "numpy", "constriction", "tokenizers", "gguf"}
+    assert not loaded & heavy
 
 
 def test_public_names():

@@ -250,7 +250,7 @@ class TritonEngine:
             while done < count:
                 part = cache.chunk(count - done)
                 cache.start.fill_(cache.position)
-                x = self._layers(ids[:, done : done + part].reshape(-1), cache)
+                x = self._layers(ids[:, done : done + part].reshape(-1).contiguous(), cache)
                 finals.append(x.view(batch, part, -1))
                 cache.position += part
                 done += part

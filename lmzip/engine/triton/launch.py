@@ -87,6 +87,7 @@ class Kernels:
 
     def embed(self, tokens: Tensor, table: Tensor, scales: Tensor) -> Tensor:
         """Binary32 [M, D] of tokens int64 [M]."""
+        assert tokens.is_contiguous()
         width = table.shape[1]
         out = self._floats(len(tokens), width)
         self._by_rows(embed_kernel, len(tokens), width, tokens, table, scales, out)
