@@ -64,19 +64,24 @@ def write_folder(shape: Shape, checkpoint: Path, tokenizer: Path, target: Path) 
 
 def export(config: Config, work: Path, checkpoint: Path | None = None) -> Path:
     """Write the folder `<run>/export` and the pack `<run>/<name>.lmzpack`; returns the pack."""
+    folder = work / config.name
+    checkpoint = checkpoint or last_checkpoint(folder)
+    return export_pack(config.name, config.shape, checkpoint, work / "tokenizer.json", folder)
+
+
+def export_pack(name: str, shape: Shape, checkpoint: Path, tokenizer: Path, target: Path) -> Path:
+    """Write `<target>/export` and `<target>/<name>.lmzpack`; returns the latter."""
     from lmzip.engine.reference import ReferenceEngine
     from lmzip.engine.selftest import selftest_digest
     from lmzip.models.checkpoint import read_folder
     from lmzip.models.convert import build_pack, write_pack
 
-    folder = work / config.name
-    checkpoint = checkpoint or last_checkpoint(folder)
-    write_folder(config.shape, checkpoint, work / "tokenizer.json", folder / "export")
-    pack = build_pack(read_folder(folder / "export", config.name))
-    target = folder / f"{config.name}.lmzpack"
+    write_folder(shape, checkpoint, tokenizer, target / "export")
+    pack = build_pack(read_folder(target / "export", name))
+    file = target / f"{name}.lmzpack"
     answer = selftest_digest(ReferenceEngine(pack))
-    write_pack(dataclasses.replace(pack, selftest=answer), target)
-    return target
+    write_pack(dataclasses.replace(pack, selftest=answer), file)
+    return file
 
 
 def main() -> None:
