@@ -489,6 +489,10 @@ def test_wrong_tokens_and_digits(small_pack):
     predictions = engine.forward(np.array([[1]]), cache)
     with pytest.raises(ValueError, match="digit"):
         predictions.low(np.array([[2]]))
+    with pytest.raises(EngineError, match="positions"):
+        engine.new_cache(1, 200_000, 0, 200_000)
+    with pytest.raises(EngineError, match="streams"):
+        engine.new_cache(70_000, 4, 0, 3)
 
 
 def in_a_new_process(code: str, **environment: str) -> str:

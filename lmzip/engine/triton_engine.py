@@ -14,7 +14,7 @@ from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
 from ..errors import EngineError
-from .arithmetic import RADIX, rope_table
+from .arithmetic import INT8_MAX, RADIX, rope_table
 from .frequencies import frequencies
 from .interface import Cache
 from .triton.launch import CacheView, Kernels, Tiles
@@ -28,6 +28,12 @@ _CHUNK_TOKENS = 256
 
 _SLICE_ROWS = 1 << 14
 """Tokens, over all streams, that pass through the layers at once: bounds the activations."""
+
+_POSITIONS_MOST = ((1 << 31) - 1) // (INT8_MAX * INT8_MAX)
+"""Positions over which attention's int32 sums of int8 products cannot overflow."""
+
+_GRID_MOST = (1 << 16) - 1
+"""Programs along the second axis of a CUDA grid."""
 
 _TABLE_PART = 1 << 16
 """Positions whose angles are computed at once."""
@@ -49,6 +55,11 @@ class TritonCache:
     ) -> None:
         assert streams >= 1 and window >= 1 and sinks >= 0 and length >= 1
         config, device = engine.config, engine.device
+        if min(length, window + sinks) > _POSITIONS_MOST:
+            raise EngineError(f"the Triton engine attends to {_POSITIONS_MOST} positions at most")
+        if streams * config.kv_heads > _GRID_MOST:
+            most = _GRID_MOST // config.kv_heads
+            raise EngineError(f"the Triton engine takes {most} streams of this model at most")
         self.position = 0
         self.window, self.sinks, self.length = window, sinks, length
         self._made_for = streams

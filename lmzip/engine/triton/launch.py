@@ -302,7 +302,8 @@ class Kernels:
 
     def _warps(self, tile: int) -> dict[str, Any]:
         """Launch options for programs that hold `tile` accumulators (0: few)."""
-        return {"num_warps": 8 if tile >= 1 << 14 else 4, **_FUSION_OFF}
+        warps = 16 if tile >= 1 << 16 else 8 if tile >= 1 << 14 else 4
+        return {"num_warps": warps, **_FUSION_OFF}
 
     def _floats(self, *shape: int) -> Tensor:
         return torch.empty(shape, device=self.device)
