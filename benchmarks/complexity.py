@@ -23,6 +23,7 @@ from lmzip.models.source import StoreModels
 from lmzip.models.store import ModelStore
 
 RECORDS = "data_jsonl_agent_charters.jsonl"
+GIVEN_RECORDS = 16
 DICTIONARY_BYTES = (1 << 10, 1 << 12, 1 << 14, 1 << 16)
 
 
@@ -78,6 +79,9 @@ def show_records(corpora: Path, count: int, coder: LmzipCoder) -> None:
         f"{coder.name} alone": sum(coder.alone(r) for r in records) // 8,
         f"{coder.name} given one other record": sum(coder.given(r, given) for r in records) // 8,
     }
+    several = b"".join(others[:GIVEN_RECORDS])
+    name = f"{coder.name} given {GIVEN_RECORDS} others, {len(several):,} bytes"
+    rows[name] = sum(coder.given(r, several) for r in records) // 8
     compressor = zstandard.ZstdCompressor(level=19, write_content_size=False)
     rows["zstd -19 alone"] = sum(len(compressor.compress(r)) for r in records)
     raw = zstandard.ZstdCompressionDict(given, dict_type=zstandard.DICT_TYPE_RAWCONTENT)

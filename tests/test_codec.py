@@ -543,7 +543,7 @@ def test_rounds_round_trip_whatever_the_company(tiny_models, mixing_bits):
 
 
 def test_every_flip_in_a_short_archive_is_an_error(tiny_models):
-    """Decoding finds every one, a listing those in what it reads."""
+    """Its only checksum speaks when it has been decoded: a listing does not find them all."""
     blob = lmzip.compress(TEXT[:100], model=tiny_models, parameters=SMALL)
     assert ArchiveIndex(io.BytesIO(blob)).frames[0].header.short
     for position in range(8 * len(blob)):
@@ -551,8 +551,6 @@ def test_every_flip_in_a_short_archive_is_an_error(tiny_models):
         damaged[position // 8] ^= 1 << (position % 8)
         with pytest.raises(lmzip.LmzipError):
             lmzip.decompress(bytes(damaged), model=tiny_models)
-        with pytest.raises(lmzip.LmzipError):
-            ArchiveIndex(io.BytesIO(bytes(damaged)))
 
 
 def test_short_and_long_archives_behind_one_another(tiny_models):

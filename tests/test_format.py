@@ -198,19 +198,14 @@ def test_every_flipped_bit_of_a_short_archive_is_noticed(block):
     )  # fmt: skip
     assert content_crc(b"abcde", found.crc_seed) == found.content_crc
     assert trailer.frame_bytes == len(header) + len(rest)
-    start = 8 * (len(rest) - 4 - len(block.payload))
     for position in range(8 * len(rest)):
         damaged = bytearray(rest)
         damaged[position // 8] ^= 1 << (position % 8)
-        in_payload = start <= position < 8 * (len(rest) - 4)
         try:
             found, _ = read_compact(io.BytesIO(damaged), header)
         except FormatError:
             continue
-        if in_payload:  # decodes to something else
-            assert found.payload != block.payload
-        else:
-            assert content_crc(b"abcde", found.crc_seed) != found.content_crc
+        assert content_crc(b"abcde", found.crc_seed) != found.content_crc
     for length in range(len(rest)):
         with pytest.raises(FormatError):
             read_compact(io.BytesIO(rest[:length]), header)

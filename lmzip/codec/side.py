@@ -192,5 +192,6 @@ class Conditioning:
         thoughts = self.reference.thoughts
         if thoughts is not None and self._thoughts_crc(coding, memory_limit) != thoughts.crc:
             raise SideInformationError(
-                "the model does not think here what it thought when the archive was made"
+                "the model does not think here what it thought when the archive was made, or the "
+                "archive is damaged"
             )

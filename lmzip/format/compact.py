@@ -12,6 +12,7 @@ from .archive import (
     BlockKind,
     Trailer,
     block_kind,
+    content_crc,
 )
 from .fields import ByteSource, Reader, pack_varint
 
@@ -37,7 +38,7 @@ def _fields(block: Block) -> bytes:
 def pack_compact(header: bytes, block: Block, data: bytes) -> bytes | None:
     """What stands behind the header of the short archive of `data`; None if that is too long."""
     fields = _fields(block)
-    crc = zlib.crc32(data, zlib.crc32(header + fields)).to_bytes(4, "little")
+    crc = content_crc(data, zlib.crc32(header + fields + block.payload)).to_bytes(4, "little")
     body = fields + crc + block.payload
     if len(header) + len(body) > MAX_COMPACT_BYTES:
         return None
@@ -56,16 +57,17 @@ def _trailer(header: bytes, block: Block, size: int) -> Trailer:
 def read_compact(source: ByteSource, header: bytes) -> tuple[Block, Trailer]:
     """The block and the end of a short archive with this header, at the source's position.
 
-    Its checksum is that of the decoded bytes. Raises CorruptError and others.
+    Its checksum speaks once it is decoded. Raises CorruptError and others.
     """
     reader = Reader(source)
     kind = block_kind(reader.integer(1))
     content_bytes = reader.varint(MAX_BLOCK_BYTES, "block length")
     payload_bytes = reader.varint(content_bytes, "payload length")
     tokens = reader.varint(content_bytes, "number of tokens") if kind.modelled else 0
-    seed = zlib.crc32(bytes(reader.taken), zlib.crc32(header))
+    before = zlib.crc32(bytes(reader.taken), zlib.crc32(header))
     crc = reader.integer(4)
     payload = reader.bytes(payload_bytes)
+    seed = zlib.crc32(payload, before)
     if content_bytes == 0 or (kind.modelled and tokens == 0):
         raise CorruptError("a block is empty")
     if kind == BlockKind.STORED and payload_bytes != content_bytes:
