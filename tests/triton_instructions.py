@@ -15,7 +15,7 @@ TYPES = {
     **dict.fromkeys(("tokens", "high", "belows", "numerators"), "*i64"),
     **dict.fromkeys(("streams", "position", "sums"), "*i32"),
     **dict.fromkeys(("rows", "columns", "vocab", "digits", "count", "window", "sinks"), "i32"),
-    **dict.fromkeys(("ring", "slots", "splits", "pairs"), "i32"),
+    **dict.fromkeys(("ring", "slots", "splits", "pairs", "stride"), "i32"),
     **dict.fromkeys(("eps", "scale"), "fp32"),
     "coded": "*u8",
 }
@@ -52,8 +52,9 @@ def main() -> None:
     head = {"K": 576, "BM": 64, "BK": 64}
     tile = {"BIAS": True, "RESIDUAL": True, "BK": 128}
     shape = {"G": 3, "E": 64, "EP": 64}
-    cache = shape | {"H": 9, "KV": 3, "BN": 64}
+    cache = shape | {"H": 9, "KV": 3, "BN": 32}
     split = cache | {"BM": 16, "SPAN": 256}
+    without_queries = {name: value for name, value in split.items() if name != "H"}
     wanted = {
         "embed": (rows.embed_kernel, 4, row),
         "norm": (rows.norm_kernel, 4, row),
@@ -71,7 +72,7 @@ def main() -> None:
         ),
         "attend": (attention.attend_kernel, 4, cache | {"BM": 64}),
         "split_max": (attention.split_max_kernel, 4, split),
-        "split_sum": (attention.split_sum_kernel, 4, split),
+        "split_sum": (attention.split_sum_kernel, 4, without_queries),
         "split_end": (attention.split_end_kernel, 4, shape | {"BM": 16}),
         "probe": (probe.probe_kernel, 4, {"SIZE": 1024}),
     }  # fmt: skip

@@ -219,7 +219,8 @@ class TritonEngine:
         config = self.config
         row = 8 * config.width + 4 * config.qkv_rows + 10 * config.ffn_width
         row += 7 * config.heads * config.head_width
-        needed = config.cache_bytes(streams, slots) + _SLICE_ROWS * row + _RESERVE_BYTES
+        scores = 4 * streams * config.heads * slots
+        needed = config.cache_bytes(streams, slots) + scores + _SLICE_ROWS * row + _RESERVE_BYTES
         torch.cuda.empty_cache()
         free = torch.cuda.mem_get_info(self.device)[0]
         if needed > free:

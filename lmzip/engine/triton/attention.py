@@ -48,48 +48,86 @@ def scores(query, step, keys, key_steps, position, slot, end, now, window, sinks
 
 
 @triton.jit
-def maxima(top, reach, query, step, keys, key_steps, value_steps, first, end,
+def slots_of(position, sinks, ring):
+    """Where the cache holds those positions."""
+    return tl.where(position < sinks, position, sinks + tl.maximum(position - sinks, 0) % ring)
+
+
+@triton.jit
+def maxima(top, reach, query, step, keys, key_steps, value_steps, kept, stride, first, end,
            now, window, sinks, ring,
-           E: tl.constexpr, EP: tl.constexpr, BN: tl.constexpr):  # fmt: skip
-    """`top` and `reach` [BM] of section 7, taken on over the positions first .. end - 1."""
+           E: tl.constexpr, EP: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+           KEEP: tl.constexpr):  # fmt: skip
+    """`top` and `reach` [BM] of section 7, taken on over the positions first .. end - 1.
+
+    The scores of the first KEEP rows i and positions p go to kept[i * stride + p].
+    """
     for start in range(first, end, BN):
         position = start + tl.arange(0, BN)
-        slot = tl.where(position < sinks, position, sinks + tl.maximum(position - sinks, 0) % ring)
+        slot = slots_of(position, sinks, ring)
         z, seen = scores(query, step, keys, key_steps, position, slot, end, now, window, sinks,
                          E, EP)  # fmt: skip
         value_step = tl.load(value_steps + slot, mask=position < end, other=1.0)
         top = tl.maximum(top, tl.max(tl.where(seen, z, NOTHING), axis=1))
         above = tl.where(seen, z + exponent(value_step)[None, :], NOTHING)
         reach = tl.maximum(reach, tl.max(above, axis=1))
+        if KEEP:
+            row = tl.arange(0, BM)
+            place = row[:, None] * stride + position[None, :]
+            tl.store(kept + place, z, mask=(row < KEEP)[:, None] & seen)
     return top, reach
+
+
+@triton.jit
+def weigh(below, upper, lower, z, seen, top, power, values, value_steps, slot, inside,
+          E: tl.constexpr, EP: tl.constexpr):  # fmt: skip
+    """D [BM] int64 and N [BM, EP] = 128 upper + lower of section 7, with BN positions more.
+
+    `power` is 2**(14 - m). The planes' sums stay within int32 over 133,143 positions.
+    """
+    feature = tl.arange(0, EP)
+    value_step = tl.load(value_steps + slot, mask=inside, other=0.0)
+    w = tl.where(seen, exp2(z - top[:, None]), 0.0)
+    below += tl.sum(rint(w * UNIT).to(tl.int32), axis=1).to(tl.int64)
+    n = rint((w * value_step[None, :]) * power[:, None])
+    n = tl.minimum(n, LARGEST).to(tl.int32)
+    value = tl.load(
+        values + slot[:, None] * E + feature[None, :],
+        mask=inside[:, None] & (feature < E)[None, :],
+        other=0,
+    )
+    upper = tl.dot((n >> 7).to(tl.int8), value, upper, out_dtype=tl.int32)
+    lower = tl.dot((n & 127).to(tl.int8), value, lower, out_dtype=tl.int32)
+    return below, upper, lower
 
 
 @triton.jit
 def sums(below, upper, lower, top, power, query, step, keys, key_steps, values, value_steps,
          first, end, now, window, sinks, ring,
          E: tl.constexpr, EP: tl.constexpr, BN: tl.constexpr):  # fmt: skip
-    """D [BM] int64 and N [BM, EP] = 128 upper + lower of section 7, taken on likewise.
-
-    `power` is 2**(14 - m). The planes' sums stay within int32 over 133,143 positions.
-    """
-    feature = tl.arange(0, EP)
+    """`weigh` over the positions first .. end - 1, their scores computed again."""
     for start in range(first, end, BN):
         position = start + tl.arange(0, BN)
-        slot = tl.where(position < sinks, position, sinks + tl.maximum(position - sinks, 0) % ring)
+        slot = slots_of(position, sinks, ring)
         z, seen = scores(query, step, keys, key_steps, position, slot, end, now, window, sinks,
                          E, EP)  # fmt: skip
-        value_step = tl.load(value_steps + slot, mask=position < end, other=0.0)
-        w = tl.where(seen, exp2(z - top[:, None]), 0.0)
-        below += tl.sum(rint(w * UNIT).to(tl.int32), axis=1).to(tl.int64)
-        n = rint((w * value_step[None, :]) * power[:, None])
-        n = tl.minimum(n, LARGEST).to(tl.int32)
-        value = tl.load(
-            values + slot[:, None] * E + feature[None, :],
-            mask=(position < end)[:, None] & (feature < E)[None, :],
-            other=0,
-        )
-        upper = tl.dot((n >> 7).to(tl.int8), value, upper, out_dtype=tl.int32)
-        lower = tl.dot((n & 127).to(tl.int8), value, lower, out_dtype=tl.int32)
+        below, upper, lower = weigh(below, upper, lower, z, seen, top, power, values, value_steps,
+                                    slot, position < end, E, EP)  # fmt: skip
+    return below, upper, lower
+
+
+@triton.jit
+def sums_kept(below, upper, lower, top, power, kept, values, value_steps, first, end, sinks, ring,
+              E: tl.constexpr, EP: tl.constexpr, BN: tl.constexpr):  # fmt: skip
+    """`weigh` over the positions first .. end - 1, their scores at kept [BM] + position; all of
+    them are seen."""
+    for start in range(first, end, BN):
+        position = start + tl.arange(0, BN)
+        inside = position < end
+        z = tl.load(kept[:, None] + position[None, :], mask=inside[None, :], other=NOTHING)
+        below, upper, lower = weigh(below, upper, lower, z, inside[None, :], top, power, values,
+                                    value_steps, slots_of(position, sinks, ring), inside,
+                                    E, EP)  # fmt: skip
     return below, upper, lower
 
 
@@ -131,10 +169,10 @@ def attend_kernel(
 
     top = tl.full((BM,), NOTHING, tl.float32)
     reach = tl.full((BM,), NOTHING, tl.float32)
-    top, reach = maxima(top, reach, far_q, far_s, keys, key_steps, value_steps, 0, sink_end,
-                        now, window, sinks, ring, E, EP, BN)  # fmt: skip
-    top, reach = maxima(top, reach, near_q, near_s, keys, key_steps, value_steps, first, end,
-                        now, window, sinks, ring, E, EP, BN)  # fmt: skip
+    top, reach = maxima(top, reach, far_q, far_s, keys, key_steps, value_steps, out, 0,
+                        0, sink_end, now, window, sinks, ring, E, EP, BM, BN, 0)  # fmt: skip
+    top, reach = maxima(top, reach, near_q, near_s, keys, key_steps, value_steps, out, 0,
+                        first, end, now, window, sinks, ring, E, EP, BM, BN, 0)  # fmt: skip
     shift = ceiling(reach - top)
     power = power_of_two(14.0 - shift)
     below = tl.zeros((BM,), tl.int64)
@@ -157,14 +195,16 @@ def attend_kernel(
 @triton.jit
 def split_range(position, sinks, window, SPAN: tl.constexpr):
     """What this program's split (grid axis 0) of one token's positions covers: the token's
-    position, the end of the sinks, and the first and end of the rest.
+    position, the end of the sinks, how many positions behind them are out of sight, and the first
+    and end of the rest.
 
     Split 0 has the sinks; split s of the rest those s SPAN .. (s + 1) SPAN - 1.
     """
     at = tl.load(position)
-    first = tl.maximum(sinks, at - window + 1) + tl.program_id(0) * SPAN
+    passed = tl.maximum(at - window + 1 - sinks, 0)
+    first = sinks + passed + tl.program_id(0) * SPAN
     sink_end = tl.where(tl.program_id(0) == 0, tl.minimum(sinks, at + 1), 0)
-    return at, sink_end, first, tl.minimum(first + SPAN, at + 1)
+    return at, sink_end, passed, first, tl.minimum(first + SPAN, at + 1)
 
 
 @triton.jit
@@ -181,19 +221,20 @@ def whole_maxima(tops, reaches, member, pair, pairs, splits, G: tl.constexpr, BM
 
 @triton.jit
 def split_max_kernel(
-    near, near_steps, far, far_steps, keys, key_steps, value_steps, tops, reaches,
-    streams, position, window, sinks, ring, slots,
+    near, near_steps, far, far_steps, keys, key_steps, value_steps, tops, reaches, kept,
+    streams, position, stride, window, sinks, ring, slots,
     H: tl.constexpr, KV: tl.constexpr, G: tl.constexpr, E: tl.constexpr, EP: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """tops, reaches [splits, B KV, G] for one new token a stream."""
+    """tops, reaches [splits, B KV, G] for one new token a stream, and its scores, so that keys are
+    read once: kept [B KV, G, stride], the sinks' first, then those of the positions in sight."""
     pair = tl.program_id(1)
     stream = pair // KV
     kv = pair % KV
     row = tl.arange(0, BM)
     member = tl.minimum(row, G - 1)
     token = tl.full((BM,), 0, tl.int32) + stream
-    at, sink_end, first, end = split_range(position, sinks, window, SPAN)
+    at, sink_end, passed, first, end = split_range(position, sinks, window, SPAN)
     now = tl.full((BM,), 0, tl.int32) + at
     near_q, near_s = load_queries(near, near_steps, token, member, kv, H, G, E, EP)
     far_q, far_s = load_queries(far, far_steps, token, member, kv, H, G, E, EP)
@@ -201,12 +242,13 @@ def split_max_kernel(
     keys += cell * E
     key_steps += cell
     value_steps += cell
+    kept += pair.to(tl.int64) * G * stride
     top = tl.full((BM,), NOTHING, tl.float32)
     reach = tl.full((BM,), NOTHING, tl.float32)
-    top, reach = maxima(top, reach, far_q, far_s, keys, key_steps, value_steps, 0, sink_end,
-                        now, window, sinks, ring, E, EP, BN)  # fmt: skip
-    top, reach = maxima(top, reach, near_q, near_s, keys, key_steps, value_steps, first, end,
-                        now, window, sinks, ring, E, EP, BN)  # fmt: skip
+    top, reach = maxima(top, reach, far_q, far_s, keys, key_steps, value_steps, kept, stride,
+                        0, sink_end, now, window, sinks, ring, E, EP, BM, BN, G)  # fmt: skip
+    top, reach = maxima(top, reach, near_q, near_s, keys, key_steps, value_steps, kept - passed,
+                        stride, first, end, now, window, sinks, ring, E, EP, BM, BN, G)  # fmt: skip
     place = (tl.program_id(0) * tl.num_programs(1) + pair) * G + row
     tl.store(tops + place, top, mask=row < G)
     tl.store(reaches + place, reach, mask=row < G)
@@ -214,29 +256,23 @@ def split_max_kernel(
 
 @triton.jit
 def split_sum_kernel(
-    near, near_steps, far, far_steps, keys, key_steps, values, value_steps,
-    tops, reaches, belows, numerators,
-    streams, position, window, sinks, ring, slots,
-    H: tl.constexpr, KV: tl.constexpr, G: tl.constexpr, E: tl.constexpr, EP: tl.constexpr,
+    values, value_steps, tops, reaches, kept, belows, numerators,
+    streams, position, stride, window, sinks, ring, slots,
+    KV: tl.constexpr, G: tl.constexpr, E: tl.constexpr, EP: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """D: belows int64 [splits, B KV, G], N: numerators int64 [splits, B KV, G, E]; tops and
-    reaches are those of `split_max_kernel`."""
+    """D: belows int64 [splits, B KV, G], N: numerators int64 [splits, B KV, G, E]; tops, reaches
+    and kept are those of `split_max_kernel`."""
     pair = tl.program_id(1)
     stream = pair // KV
     kv = pair % KV
     row = tl.arange(0, BM)
     member = tl.minimum(row, G - 1)
-    token = tl.full((BM,), 0, tl.int32) + stream
-    at, sink_end, first, end = split_range(position, sinks, window, SPAN)
-    now = tl.full((BM,), 0, tl.int32) + at
-    near_q, near_s = load_queries(near, near_steps, token, member, kv, H, G, E, EP)
-    far_q, far_s = load_queries(far, far_steps, token, member, kv, H, G, E, EP)
+    _, sink_end, passed, first, end = split_range(position, sinks, window, SPAN)
     cell = (tl.load(streams + stream).to(tl.int64) * KV + kv) * slots
-    keys += cell * E
     values += cell * E
-    key_steps += cell
     value_steps += cell
+    row_kept = kept + (pair.to(tl.int64) * G + member) * stride
     top, reach = whole_maxima(
         tops, reaches, member, pair, tl.num_programs(1), tl.num_programs(0), G, BM
     )
@@ -244,14 +280,10 @@ def split_sum_kernel(
     below = tl.zeros((BM,), tl.int64)
     upper = tl.zeros((BM, EP), tl.int32)
     lower = tl.zeros((BM, EP), tl.int32)
-    below, upper, lower = sums(
-        below, upper, lower, top, power, far_q, far_s, keys, key_steps, values, value_steps,
-        0, sink_end, now, window, sinks, ring, E, EP, BN,
-    )  # fmt: skip
-    below, upper, lower = sums(
-        below, upper, lower, top, power, near_q, near_s, keys, key_steps, values, value_steps,
-        first, end, now, window, sinks, ring, E, EP, BN,
-    )  # fmt: skip
+    below, upper, lower = sums_kept(below, upper, lower, top, power, row_kept, values, value_steps,
+                                    0, sink_end, sinks, ring, E, EP, BN)  # fmt: skip
+    below, upper, lower = sums_kept(below, upper, lower, top, power, row_kept - passed, values,
+                                    value_steps, first, end, sinks, ring, E, EP, BN)  # fmt: skip
     feature = tl.arange(0, EP)
     place = (tl.program_id(0) * tl.num_programs(1) + pair).to(tl.int64) * G + row
     tl.store(belows + place, below, mask=row < G)

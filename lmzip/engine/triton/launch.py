@@ -23,6 +23,12 @@ __all__ = ["CacheView", "Kernels", "Queries", "Tiles", "power_above"]
 
 _FUSION_OFF = {"enable_fp_fusion": False}
 
+_PROGRAMS_A_PROCESSOR = 8
+"""So many splits of attention are wanted for each of the GPU's processors."""
+
+_LEAST_SPAN = 256
+"""A split has at least so many positions, or its sums cost more than its reading."""
+
 
 def power_above(count: int, least: int = 1, most: int = 1 << 30) -> int:
     """The least power of two from `count` on, kept within those bounds."""
@@ -41,8 +47,8 @@ class Tiles:
     """Query rows of attention, >= 16."""
     positions: int = 64
     """Positions that attention takes at once, >= 32."""
-    span: int = 256
-    """Positions of a split in split-K attention."""
+    span: int | None = None
+    """Positions of a split when single tokens attend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +187,7 @@ class Kernels:
         rows, heads, width = queries.near.shape
         kv = cache.keys.shape[1]
         pairs = len(cache.streams) * kv
-        if rows == len(cache.streams) and pairs < 4 * self.processors:
+        if rows == len(cache.streams):
             return self._attend_split(queries, cache, min(longest, cache.window))
         count = rows // len(cache.streams)
         group = heads // kv
@@ -202,27 +208,30 @@ class Kernels:
         rows, heads, width = queries.near.shape
         kv = cache.keys.shape[1]
         pairs, group = rows * kv, heads // kv
-        splits = -(-visible // self.tiles.span)
+        shared_by = _PROGRAMS_A_PROCESSOR * self.processors
+        span = self.tiles.span or power_above(-(-visible * pairs // shared_by), _LEAST_SPAN)
+        splits, stride = -(-visible // span), cache.sinks + visible
         tops, reaches = self._floats(splits, pairs, group), self._floats(splits, pairs, group)
+        kept = self._floats(pairs, group, stride)
         belows = torch.empty(splits, pairs, group, dtype=torch.int64, device=self.device)
         numerators = torch.empty(splits, pairs, group, width, dtype=torch.int64, device=self.device)
         out = self._floats(rows, heads * width)
-        asked = queries.near, queries.near_steps, queries.far, queries.far_steps
         place = (
-            cache.streams, cache.position, cache.window, cache.sinks, cache.ring,
+            cache.streams, cache.position, stride, cache.window, cache.sinks, cache.ring,
             cache.keys.shape[2],
         )  # fmt: skip
         sizes = {
             "G": group, "E": width, "EP": power_above(width, 32), "BM": power_above(group, 16)
         }  # fmt: skip
-        more = sizes | {"H": heads, "KV": kv, "BN": self.tiles.positions, "SPAN": self.tiles.span}
+        more = sizes | {"KV": kv, "BN": self.tiles.positions, "SPAN": span}
         split_max_kernel[(splits, pairs)](
-            *asked, cache.keys, cache.key_steps, cache.value_steps, tops, reaches, *place,
-            **more, **self._warps(0),
+            queries.near, queries.near_steps, queries.far, queries.far_steps,
+            cache.keys, cache.key_steps, cache.value_steps, tops, reaches, kept, *place,
+            H=heads, **more, **self._warps(0),
         )  # fmt: skip
         split_sum_kernel[(splits, pairs)](
-            *asked, cache.keys, cache.key_steps, cache.values, cache.value_steps,
-            tops, reaches, belows, numerators, *place, **more, **self._warps(0),
+            cache.values, cache.value_steps, tops, reaches, kept, belows, numerators, *place,
+            **more, **self._warps(0),
         )  # fmt: skip
         split_end_kernel[(pairs,)](
             tops, reaches, belows, numerators, out, splits, pairs, **sizes, **self._warps(0)
