@@ -472,12 +472,42 @@ def test_steps_are_replayed_once_they_have_run(small_pack, monkeypatch):
         engine.forward(tokens[1:, 7:8], cache)
 
 
+def test_single_tokens_and_slices_are_compared(small_pack, monkeypatch):
+    engine = TritonEngine(small_pack, device=DEVICE)
+    monkeypatch.setattr(triton_engine, "_STEPS", 4)
+    engine.require_same_bits(copies=2)
+    right = Kernels._attend_split
+    wrong = lambda self, *given: right(self, *given) * 1.5  # noqa: E731
+    monkeypatch.setattr(Kernels, "_attend_split", wrong)
+    with pytest.raises(EngineError, match="differ"):
+        engine.require_same_bits(copies=1)
+
+
 def test_a_device_that_rounds_otherwise_is_refused(monkeypatch):
     run = kernels()
     probe.require_exact(run)
     monkeypatch.setattr(probe.np, "rint", np.ceil)
     with pytest.raises(EngineError, match="rounding"):
         probe.require_exact(run)
+
+
+@interpreted
+def test_every_launch_switches_fusion_off(small_pack, monkeypatch):
+    """Triton's default is to fuse products and sums, which its interpreter does not show."""
+    launched = {}
+    run = type(probe.probe_kernel).run
+
+    def noted(self, *arguments, **options):
+        launched[self.fn.__name__] = options.get("enable_fp_fusion")
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(type(probe.probe_kernel), "run", noted)
+    engine = TritonEngine(small_pack, device=DEVICE)
+    cache = engine.new_cache(1, 4, 0, 3)
+    for count in (2, 1):
+        engine.forward(np.ones((1, count), np.int64), cache).low(np.zeros((1, count), np.int64))
+    assert len(launched) == 14
+    assert set(launched.values()) == {False}
 
 
 def test_wrong_tokens_and_digits(small_pack):

@@ -35,6 +35,9 @@ _POSITIONS_MOST = ((1 << 31) - 1) // (INT8_MAX * INT8_MAX)
 _GRID_MOST = (1 << 16) - 1
 """Programs along the second axis of a CUDA grid."""
 
+_STEPS, _COPIES = 6, 256
+"""Tokens of each of two streams, and copies of those, that an engine tries at start."""
+
 _TABLE_PART = 1 << 16
 """Positions whose angles are computed at once."""
 
@@ -146,8 +149,9 @@ class TritonPredictions:
 class TritonEngine:
     """NUMERICS.md on a GPU.
 
-    Not yet run on one: proven bit-equal in Triton's interpreter only. At start it checks its
-    operations on this device (`triton.probe`) besides the pack's self-test.
+    Not yet run on one: proven bit-equal in Triton's interpreter only. So at start it checks its
+    operations on this device (`triton.probe`), then slices against single tokens, besides the
+    pack's self-test.
     """
 
     name = "triton"
@@ -207,6 +211,25 @@ class TritonEngine:
         self.kernels = Kernels(self.device, tiles)
         with self._on_device():
             require_exact(self.kernels)
+        if not interpreted:
+            self.require_same_bits(copies=_COPIES)
+
+    def require_same_bits(self, copies: int) -> None:
+        """Raise EngineError unless a few tokens give the same bits one by one as all at once.
+
+        One by one means split attention, small tiles and CUDA graphs; at once, with each stream
+        `copies` times, large tiles. The packs' own question, a few tokens at once, asks neither.
+        """
+        tokens = (np.arange(2 * _STEPS).reshape(2, _STEPS) * 7919 + 13) % self.config.vocab
+        many = np.tile(tokens, (copies, 1))
+        expected = self.forward(many, self.new_cache(len(many), 3, 1, _STEPS)).high()
+        cache = self.new_cache(2, 3, 1, _STEPS)
+        for t in range(_STEPS):
+            found = self.forward(tokens[:, t : t + 1], cache).high()
+            if not np.array_equal(np.tile(found[:, 0], (copies, 1)), expected[:, t]):
+                raise EngineError(
+                    f"single tokens and slices differ on {self.device}; refusing to run"
+                )
 
     def _on_device(self) -> torch.cuda.device:
         """Triton launches on the current device."""
