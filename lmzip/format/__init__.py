@@ -2,6 +2,7 @@
 
 from .archive import (
     FORMAT_VERSION,
+    LATEST_FORMAT_VERSION,
     MAGIC,
     MAX_BLOCK_BYTES,
     MAX_MIXING_BITS,
@@ -24,6 +25,7 @@ from .side import MAX_PROMPT_BYTES, SideReference, SideSource, Thoughts
 
 __all__ = [
     "FORMAT_VERSION",
+    "LATEST_FORMAT_VERSION",
     "MAGIC",
     "MAX_BLOCK_BYTES",
     "MAX_MIXING_BITS",
