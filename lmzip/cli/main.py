@@ -36,13 +36,16 @@ Subcommands (see 'lmzip COMMAND --help'):
   pair        two files in one, the second given the first
   complexity  what two files say of each other, in bits
   schemes     what a file costs given thoughts, by who pays for them
+  scaling     bits given a text, against parameters and against thoughts
 
 \b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
 
 
-_SUBCOMMANDS = ("models", "info", "measure", "compare", "corpora", "pair", "complexity", "schemes")
+_SUBCOMMANDS = (
+    "models", "info", "measure", "compare", "corpora", "pair", "complexity", "schemes", "scaling",
+)  # fmt: skip
 """Modules of this package, each with the command of its name."""
 
 
