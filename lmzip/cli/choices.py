@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .progress import ModelBar
+
 if TYPE_CHECKING:
-    from ..codec import CodingParameters
+    from ..codec import CodecModel, CodingParameters
     from ..models.source import StoreModels
 
-__all__ = ["chosen_parameters", "open_models"]
+__all__ = ["chosen_model", "chosen_models", "chosen_parameters", "open_models"]
 
 _OVERRIDES = {
     "window": "window",
@@ -57,3 +60,21 @@ def open_models(
         progress=progress,
         notice=notice,
     )
+
+
+def chosen_models(given: dict[str, Any]) -> tuple[StoreModels, CodingParameters]:
+    """The models that the options name, and the parameters; notices unless all is to be quiet."""
+    name, parameters = chosen_parameters(given, given["model"])
+
+    def notice(message: str) -> None:
+        if not given["quiet"]:
+            print(f"lmzip: {message}", file=sys.stderr)
+
+    progress = ModelBar(show=not given["quiet"])
+    return open_models(given, name, progress=progress, notice=notice), parameters
+
+
+def chosen_model(given: dict[str, Any]) -> tuple[CodecModel, CodingParameters]:
+    """The model to compress with, loaded, and the parameters."""
+    models, parameters = chosen_models(given)
+    return models.for_compression(), parameters

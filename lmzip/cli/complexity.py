@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import coding_options, model_options
-from .progress import ModelBar
 
 if TYPE_CHECKING:
     from ..complexity.pairs import PairComplexity
@@ -48,24 +46,13 @@ def complexity(x: Path, y: Path, **given: Any) -> None:
     from ..complexity.coders import LmzipCoder, XzCoder, ZstdCoder
     from ..complexity.pairs import pair_complexity
     from ..errors import UsageError
-    from .choices import chosen_parameters, open_models
+    from .choices import chosen_model
 
     contents = [path.read_bytes() for path in (x, y)]
     for path, data in zip((x, y), contents, strict=True):
         if not data:
             raise UsageError(f"{path} is empty: nothing can be said of it")
-    name, parameters = chosen_parameters(given, given["model"])
-
-    def notice(message: str) -> None:
-        if not given["quiet"]:
-            print(f"lmzip: {message}", file=sys.stderr)
-
-    bar = ModelBar(show=not given["quiet"])
-    try:
-        models = open_models(given, name, progress=bar, notice=notice)
-        model = models.for_compression()
-    finally:
-        bar.close()
+    model, parameters = chosen_model(given)
     limit = given["memory_limit"]
     coders: list[Any] = [
         LmzipCoder(model, parameters, memory_limit=limit, decode=not given["no_decode"])

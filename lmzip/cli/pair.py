@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from .options import coding_options, model_options
-from .progress import CodingBar, ModelBar
+from .progress import CodingBar
 
 __all__ = ["pair"]
 
@@ -32,19 +32,13 @@ def pair(paths: tuple[str, ...], **given: Any) -> None:
     `lmzip -d` of the file gives both, one behind the other; `lmzip pair -d PAIR FIRST SECOND`
     writes them as they were.
     """
-    from .choices import chosen_parameters, open_models
+    from .choices import chosen_models
 
     apart = given["decompress"]
     if len(paths) != (3 if apart else 2) or apart == (given["output"] is not None):
         usage = "-d PAIR FIRST SECOND" if apart else "FIRST SECOND -o PAIR"
         raise click.UsageError(f"the command is: lmzip pair {usage}")
-    name, parameters = chosen_parameters(given, given["model"])
-
-    def notice(message: str) -> None:
-        if not given["quiet"]:
-            print(f"lmzip: {message}", file=sys.stderr)
-
-    models = open_models(given, name, progress=ModelBar(show=not given["quiet"]), notice=notice)
+    models, parameters = chosen_models(given)
     if apart:
         _take_apart(paths, models, given)
     else:

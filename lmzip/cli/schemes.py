@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import click
 
 from ..errors import UsageError
 from .options import coding_options, model_options, side_options
-from .progress import ModelBar
 
 __all__ = ["schemes"]
 
@@ -48,7 +46,7 @@ def schemes(file: Path, **given: Any) -> None:
     from ..codec import ThoughtPlan
     from ..complexity.schemes import Situation, scheme_bits
     from ..text import best_splitting, side_tokens
-    from .choices import chosen_parameters, open_models
+    from .choices import chosen_model
     from .side import chosen_side, chosen_side_parameters
 
     data = file.read_bytes()
@@ -60,15 +58,7 @@ def schemes(file: Path, **given: Any) -> None:
         raise UsageError("--think says how long a thought is")
     if thoughts.every:
         raise UsageError("--think-every is for archives")
-    name, parameters = chosen_parameters(given, given["model"])
-    bar = ModelBar(show=not given["quiet"])
-    try:
-        models = open_models(
-            given, name, progress=bar, notice=lambda message: print(message, file=sys.stderr)
-        )
-        model = models.for_compression()
-    finally:
-        bar.close()
+    model, parameters = chosen_model(given)
     window = parameters.window_for(model.engine.config.context)
     vocabulary, x = model.tokenizer.vocabulary, model.tokenizer.tokenize(data)
     if len(x) > parameters.stream_tokens:
