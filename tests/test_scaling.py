@@ -129,6 +129,7 @@ def test_points_of_a_model(tiny_model):
     assert all(list(item.chain) == 2 * filler for item in points[2].items)
     assert points[3].items[0].chain == points[1].items[1].chain
     assert points[0].items[0].thought_tokens == 0
+    (_,) = scaling_points(tiny_model, ITEMS, PLAIN, _side(GREEDY), [1], controls=("shuffled",))
     assert points[1].mean("flops") == points[2].mean("flops") > points[0].mean("flops")
 
 

@@ -325,6 +325,8 @@ def scaling_points(
             raise UsageError("controls are for one chain, and for texts of one stream")
         filler_tokens = model.tokenizer.tokenize(filler).tolist()
         for kind in controls:
+            if kind == "shuffled" and max(map(len, chains)) < 2:
+                continue  # one token has one order
             yield point(tokens, kind, scripts(kind, chains, filler_tokens))
 
 

@@ -46,6 +46,8 @@ def curves_figure(
             axes.vlines(curve.x, curve.low, curve.high, color=colour, alpha=0.5)
         if logarithmic:
             axes.set_xscale("log")
+        elif all(x == int(x) for curve in curves for x in curve.x):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         axes.legend(fontsize=8)
     return Figure(title, drawn[0], note)
