@@ -13,10 +13,8 @@ import click
 from ..errors import UsageError
 from .checks import refuse_overwriting
 from .options import F, coding_options, models_options, side_options
-from .progress import ModelBar
 
 if TYPE_CHECKING:
-    from ..codec import CodecModel, CodingParameters
     from ..complexity.scaling import Exchange, Item, ScalingPoint
     from ..report.html import Table
 
@@ -87,7 +85,7 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
     """
     from ..complexity.scaling import exchange_rates, scaling_points
     from ..report import markdown
-    from .choices import chosen_parameters
+    from .choices import chosen_model, chosen_parameters
     from .side import chosen_side_parameters
 
     think = _numbers(given["think"])
@@ -103,7 +101,7 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
         chosen_parameters(given, name)
     points: list[ScalingPoint] = []
     for name in names:
-        model, parameters = _open(name, given)
+        model, parameters = chosen_model(given | {"model": name})
         for point in scaling_points(
             model, items, parameters, side, think,
             controls=tuple(dict.fromkeys(given["controls"])),
@@ -159,22 +157,6 @@ def _items(x: Path, y: Path) -> list[Item]:
             if not data:
                 raise UsageError(f"{path}: {name} is empty")
     return [Item(name, a, b) for (name, a), (_, b) in zip(*parts, strict=True)]
-
-
-def _open(name: str | None, given: dict[str, Any]) -> tuple[CodecModel, CodingParameters]:
-    from .choices import chosen_parameters, open_models
-
-    chosen, parameters = chosen_parameters(given, name)
-    bar = ModelBar(show=not given["quiet"])
-
-    def notice(message: str) -> None:
-        if not given["quiet"]:
-            print(f"lmzip: {message}", file=sys.stderr)
-
-    try:
-        return open_models(given, chosen, progress=bar, notice=notice).for_compression(), parameters
-    finally:
-        bar.close()
 
 
 def _interval(ends: tuple[float, float]) -> str:
