@@ -64,6 +64,7 @@ class ToyEngine:
 
     name = "toy"
     config = types.SimpleNamespace(bos=START, vocab=4)
+    slice_tokens, lockstep_streams = 512, 64
 
     def __init__(self):
         self.known = {}

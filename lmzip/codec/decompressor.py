@@ -36,9 +36,8 @@ from .side import MAX_DICTIONARY_BYTES, Conditioning, SideInformation
 
 __all__ = ["BlockDecoder", "decompress_stream"]
 
-_GROUP_STREAMS = 64
 _GROUP_BYTES = 1 << 30
-"""Blocks are decoded together up to this many streams and bytes of cache."""
+"""Blocks are decoded together up to so many bytes of cache."""
 
 
 class BlockDecoder:
@@ -71,6 +70,11 @@ class BlockDecoder:
     def short(self) -> bool:
         """Whether the archive is a short one."""
         return self._header.short
+
+    @property
+    def lockstep_streams(self) -> int:
+        """Streams that the engine likes to advance together; loads the model."""
+        return self.model.engine.lockstep_streams
 
     @property
     def compact(self) -> bool:
@@ -267,9 +271,9 @@ def _groups(
             streams = sum(decoder.streams(b) for b in (*group, item))
             memory = sum(decoder.cache_bytes(b) for b in (*group, item))
             full = (
-                streams > _GROUP_STREAMS
+                not decoder.streams(item)
+                or streams > decoder.lockstep_streams
                 or memory > decoder.group_bytes
-                or not decoder.streams(item)
             )
         else:
             full = len(group) >= blocks_in_flight

@@ -19,9 +19,6 @@ __all__ = ["LmJob", "Tokens", "code_jobs", "decode_job", "encode_job"]
 Tokens = NDArray[np.int64]
 Freqs = NDArray[np.int32]
 
-_SLICE_ROWS = 512
-"""Tokens that an encoder hands to the engine at once, over all streams."""
-
 
 class LmJob:
     """One block on its way through the model: its rounds of streams, its coder, its direction."""
@@ -178,10 +175,11 @@ def code_jobs(
 
     Afterwards a decoding job holds its tokens, an encoding job's coder its payload, unless it was
     abandoned. `slice_rows` bounds the tokens in one forward pass; it and the company of other jobs
-    change the speed and nothing else. `progress(tokens)` is called as tokens get done.
+    change the speed and nothing else; by default it is what the engine likes. `progress(tokens)` is
+    called as tokens get done.
     """
     while jobs:
-        _code_round(engine, jobs, window, sinks, slice_rows or _SLICE_ROWS, progress)
+        _code_round(engine, jobs, window, sinks, slice_rows or engine.slice_tokens, progress)
         jobs = [job for job in jobs if job.more_rounds]
         for job in jobs:
             job.next_round()

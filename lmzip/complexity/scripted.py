@@ -44,6 +44,8 @@ class ScriptedEngine:
     def __init__(self, engine: Engine, places: ThoughtPlaces, script: Sequence[int] = ()) -> None:
         """`script` is repeated if it is too short; without one, the engine thinks for itself."""
         self.engine, self.config, self.name = engine, engine.config, engine.name
+        self.slice_tokens = engine.slice_tokens
+        self.lockstep_streams = engine.lockstep_streams
         positions = places.positions()
         self._wanted: dict[int, int] = {}
         if script:

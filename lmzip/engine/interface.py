@@ -50,6 +50,10 @@ class Engine(Protocol):
 
     name: str
     config: ModelConfig
+    slice_tokens: int
+    """Tokens, over all streams, that it likes to be fed at once."""
+    lockstep_streams: int
+    """Streams that it likes to advance together, where there are so many."""
 
     def new_cache(self, streams: int, window: int, sinks: int, length: int) -> Cache:
         """An empty cache for `streams` streams of at most `length` tokens each.

@@ -70,6 +70,7 @@ class NativeEngine:
     """NUMERICS.md on this processor's vector instructions."""
 
     name = "native"
+    slice_tokens, lockstep_streams = 512, 64
 
     def __init__(self, pack: Pack, *, threads: int | None = None, isa: str | None = None) -> None:
         """`isa` names an instruction set; by default it is the fastest there is.

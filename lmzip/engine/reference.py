@@ -137,6 +137,7 @@ class ReferenceEngine:
     """NUMERICS.md, line by line."""
 
     name = "reference"
+    slice_tokens, lockstep_streams = 512, 64
 
     def __init__(self, pack: Pack, *, device: str = "cpu", threads: int | None = None) -> None:
         try:

@@ -155,6 +155,7 @@ class TritonEngine:
     """
 
     name = "triton"
+    slice_tokens, lockstep_streams = _SLICE_ROWS, 1024
 
     def __init__(
         self,
