@@ -67,7 +67,6 @@ class ScriptedEngine:
         predictions = self.engine.forward(tokens, cache)
         wanted = self._wanted.get(start + tokens.shape[1])
         return predictions if wanted is None else _Forced(wanted, *tokens.shape, self.config.vocab)
-        return _Forced(wanted, len(tokens), self.config.vocab)
 
 
 class _Forced:
