@@ -66,7 +66,8 @@ class ScriptedEngine:
                 self._noted[position] = token
         predictions = self.engine.forward(tokens, cache)
         wanted = self._wanted.get(start + tokens.shape[1])
-        return predictions if wanted is None else _Forced(wanted, *tokens.shape, self.config.vocab)
+        rows, count = tokens.shape
+        return predictions if wanted is None else _Forced(wanted, rows, count, self.config.vocab)
 
 
 class _Forced:
