@@ -51,7 +51,7 @@ def refuse_idle_options(given: dict[str, Any], *, floats: int, packs: int) -> No
 def refuse_overwriting(given: dict[str, Any], inputs: Sequence[str]) -> None:
     """Raise UsageError if an output is one of the documents' files (real paths), or two are one."""
     outputs: dict[str, str] = {}
-    for option in ("html", "per_token", "results"):
+    for option in ("html", "per_token", "results", "csv", "plot"):
         if not given.get(option):
             continue
         name, target = f"--{option.replace('_', '-')}", os.path.realpath(given[option])

@@ -35,6 +35,7 @@ Subcommands (see 'lmzip COMMAND --help'):
   corpora     list, get, verify sets of texts to measure
   pair        two files in one, the second given the first
   complexity  what two files say of each other, in bits
+  distance    how far documents are from each other, as a matrix and a tree
   schemes     what a file costs given thoughts, by who pays for them
   scaling     bits given a text, against parameters and against thoughts
 
@@ -44,7 +45,8 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 
 _SUBCOMMANDS = (
-    "models", "info", "measure", "compare", "corpora", "pair", "complexity", "schemes", "scaling",
+    "models", "info", "measure", "compare", "corpora", "pair", "complexity", "distance", "schemes",
+    "scaling",
 )  # fmt: skip
 """Modules of this package, each with the command of its name."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
+import json
 import lzma
 from typing import Protocol
 
@@ -16,10 +18,12 @@ from ..codec import (
     SideParameters,
     compress_stream,
     decompress_stream,
+    model_reference,
     read_pair,
     write_pair,
 )
 from ..errors import CorruptError
+from ..format import LATEST_FORMAT_VERSION
 from ..format.fields import pack_varint
 
 __all__ = ["Coder", "LmzipCoder", "XzCoder", "ZstdCoder"]
@@ -32,6 +36,10 @@ class Coder(Protocol):
     """A program that codes x alone, x given y, and both; all lengths are in bits."""
 
     name: str
+
+    @property
+    def identity(self) -> str:
+        """Of all that its lengths depend on, to know kept ones by."""
 
     def alone(self, x: bytes) -> int:
         """C(x)."""
@@ -68,6 +76,20 @@ class LmzipCoder:
         self.alone = functools.cache(self._alone)
         self.given = functools.cache(self._given)
         self.joint = functools.cache(self._joint)
+
+    @property
+    def identity(self) -> str:
+        """See `Coder`; whether files were decoded is part of it. UsageError for a bad window."""
+        model, side = self._models.model, self._side_parameters
+        reference = dataclasses.asdict(model_reference(model, self._parameters))
+        settings = reference | {
+            "identity": model.identity.hex(),
+            "block_bytes": self._parameters.block_bytes,
+            "side": None if side is None else repr(side),
+            "format": LATEST_FORMAT_VERSION,
+            "decoded": self._decode,
+        }
+        return json.dumps(settings, sort_keys=True)
 
     def _archive(self, x: bytes, side: SideInformation | None) -> int:
         out = io.BytesIO()
@@ -118,6 +140,12 @@ class ZstdCoder:
 
     name = "zstd -22"
 
+    @property
+    def identity(self) -> str:
+        import zstandard
+
+        return f"{self.name} {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
+
     def _code(self, x: bytes, y: bytes) -> int:
         import zstandard
 
@@ -148,7 +176,7 @@ class ZstdCoder:
 class XzCoder:
     """xz -9e. It knows no dictionaries: x given y is what x adds behind y, no file by itself."""
 
-    name = "xz -9e"
+    name = identity = "xz -9e"
 
     @staticmethod
     def _bytes(data: bytes) -> int:
