@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from lmzip.cli.distance_plot import heat_map_svg
 from lmzip.complexity.coders import LmzipCoder, XzCoder, ZstdCoder
 from lmzip.complexity.codings import CodingStore
 from lmzip.complexity.distance import METRICS, average_linkage, distance_matrix
@@ -178,6 +180,21 @@ def test_tree_joins_what_is_near():
     assert sorted(max(heights) for _, heights in tree.branches) == [1, 1, 5]
 
 
+def test_tree_and_plot_take_any_distances():
+    pytest.importorskip("scipy")
+    pytest.importorskip("matplotlib")
+    below_zero = average_linkage([[0, -1, 2], [-1, 0, 3], [2, 3, 0]])
+    heights = [max(heights) for _, heights in below_zero.branches]
+    assert sorted(heights) == pytest.approx([-1, 2.5])
+    for rows in ([[0.0, 0.0], [0.0, 0.0]], [[1.0, 1.2], [-0.5, 1.0]]):
+        documents = [("日本/$_a", FIRST), ("日本/<b>", SECOND)]
+        found = distance_matrix(documents, ZstdCoder(), "cond")
+        found = dataclasses.replace(found, rows=tuple(map(tuple, rows)))
+        svg = ElementTree.fromstring(heat_map_svg(found, average_linkage(rows)))
+        texts = [e.text for e in svg.iter() if e.tag.endswith("text")]
+        assert {"$_a", "<b>"} <= set(texts)
+
+
 def put_documents(folder):
     for name, data in DOCUMENTS[:4]:
         (folder / ("one" if name in "ab" else "two")).mkdir(exist_ok=True)
@@ -202,6 +219,7 @@ def test_command(lmzip, tmp_path):
     found = json.loads(done.stdout)
     assert found["matrix"] == [[float(cell) for cell in row[1:]] for row in rows[1:]]
     assert found["knn"]["accuracy"] == 1
+    assert found["coder"] == ZstdCoder.name and found["identity"] == ZstdCoder().identity
     done = lmzip("distance", "one", "two", "--coder", "xz", "--csv", "out.csv")
     assert done.stdout == b""
     assert (tmp_path / "out.csv").read_text().startswith("ncd,one/a")

@@ -63,7 +63,11 @@ def _title(matrix: DistanceMatrix) -> str:
 def _draw_tree(axes: Any, tree: Tree) -> None:
     for places, heights in tree.branches:
         axes.plot(heights, places, color=INK, linewidth=1)
-    axes.invert_xaxis()
+    # Junctions are often far from zero and close to each other: the axis shows where they are.
+    joints = [max(heights) for _, heights in tree.branches]
+    low, high = min(joints), max(joints)
+    room = (high - low or abs(high) or 1.0) / 8
+    axes.set_xlim(high + room, low - room)
     axes.set_xlabel("mean distance where clusters join")
     axes.tick_params(axis="y", left=False, labelleft=False)
     axes.spines["left"].set_visible(False)

@@ -39,6 +39,8 @@ class DistanceMatrix:
 
     metric: str
     coder: str
+    identity: str
+    """The coder's: whose decoder the lengths are for."""
     names: tuple[str, ...]
     sha256: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -57,6 +59,7 @@ class DistanceMatrix:
         ]
         return {
             "metric": self.metric, "definition": METRICS[self.metric], "coder": self.coder,
+            "identity": self.identity,
             "documents": documents, "matrix": [list(row) for row in self.rows],
         }  # fmt: skip
 
@@ -204,6 +207,7 @@ def distance_matrix(
     return DistanceMatrix(
         metric=metric,
         coder=coder.name,
+        identity=coder.identity,
         names=tuple(name for name, _ in documents),
         sha256=lengths.sha256,
         sizes=tuple(len(data) for _, data in documents),
