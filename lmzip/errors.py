@@ -16,6 +16,7 @@
     ├── SideInformationError  what the archive was made given is missing or something else
     ├── CorpusError           a set of texts is missing, damaged or not to be had
     └── EngineError           an engine is unavailable or failed its self-test
+        └── DeviceMemoryError    a GPU has no room for so many streams at once
 
 This module imports nothing.
 """
@@ -23,6 +24,7 @@ This module imports nothing.
 __all__ = [
     "CorpusError",
     "CorruptError",
+    "DeviceMemoryError",
     "EngineError",
     "FormatError",
     "LmzipError",
@@ -102,3 +104,7 @@ class CorpusError(LmzipError):
 
 class EngineError(LmzipError):
     """An inference engine is unavailable, or gave a wrong answer to its self-test."""
+
+
+class DeviceMemoryError(EngineError):
+    """A device of its own memory has no room for so many streams at once."""

@@ -65,9 +65,13 @@ class ToyEngine:
     name = "toy"
     config = types.SimpleNamespace(bos=START, vocab=4)
     slice_tokens, lockstep_streams = 512, 64
+    lanes = ()
 
     def __init__(self):
         self.known = {}
+
+    def cache_memory(self):
+        return None
 
     def new_cache(self, streams, window, sinks, length):
         return ToyCache(streams)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmzip.engine import RADIX, exact
+from lmzip.engine import RADIX, arithmetic, exact
 from lmzip.engine.arithmetic import EXP2_LIMIT, SUPPRESSED_LOGIT, rope_table
 
 from .triton_device import DEVICE, elementwise_kernel, interpreted, interpreter  # noqa: F401
@@ -303,6 +303,21 @@ def test_head_and_digits(rows, vocab):
         same(weights.view(rows, digits, RADIX).sum(-1, dtype=torch.int32), sums)
         expected = weights.view(rows, digits, RADIX)[torch.arange(rows), high]
         same(expected, run.low(*head, tops, there(high)))
+
+
+@pytest.mark.parametrize("digits", [1, 2, 7, 193, 256, 1001])
+def test_weights_become_frequencies(digits):
+    rng = np.random.default_rng(digits)
+    weights = (2.0 ** rng.uniform(-1, 22, (37, digits))).astype(np.int32)
+    weights[rng.random((37, digits)) < 0.3] = 0
+    weights[0] = 0
+    weights[1], weights[1, digits // 2] = 0, 1
+    weights[2] = 1 << 22
+    weights[3], weights[3, -1] = 0, 1 << 30
+    weights[4], weights[4, 0] = 0, 1 << 30
+    expected = arithmetic.frequencies(weights)
+    for at_once in (None, 4):
+        same(expected, kernels(rows=at_once).frequencies(there(weights)))
 
 
 @pytest.mark.gpu

@@ -13,7 +13,7 @@ from typing import Any
 TYPES = {
     **dict.fromkeys(("q", "near", "far", "keys", "values", "table", "weight"), "*i8"),
     **dict.fromkeys(("tokens", "high", "belows", "numerators"), "*i64"),
-    **dict.fromkeys(("streams", "position", "sums"), "*i32"),
+    **dict.fromkeys(("streams", "position", "sums", "weights"), "*i32"),
     **dict.fromkeys(("rows", "columns", "vocab", "digits", "count", "window", "sinks"), "i32"),
     **dict.fromkeys(("ring", "slots", "splits", "pairs", "stride"), "i32"),
     **dict.fromkeys(("eps", "scale"), "fp32"),
@@ -33,7 +33,7 @@ def instructions(kernel: Any, warps: int, constants: dict[str, Any]) -> list[str
         signature[name] = "constexpr" if name in constants else TYPES.get(name, "*fp32")
         if signature[name].startswith("*"):
             aligned[(place,)] = [["tt.divisibility", 16]]
-    if kernel.__name__ == "low_kernel":
+    if kernel.__name__ in ("low_kernel", "frequencies_kernel"):
         signature["out"] = "*i32"
     compiled = triton.compile(
         ASTSource(kernel, signature, constexprs=constants, attrs=aligned),
@@ -46,7 +46,7 @@ def instructions(kernel: Any, warps: int, constants: dict[str, Any]) -> list[str
 
 def main() -> None:
     """Print what SmolLM2-135M's kernels are made of."""
-    from lmzip.engine.triton import attention, heads, probe, products, rows
+    from lmzip.engine.triton import attention, frequencies, heads, probe, products, rows
 
     row = {"D": 576, "WIDTH": 1024, "BLOCK": 64, "ROWS": 1}
     head = {"K": 576, "BM": 64, "BK": 64}
@@ -65,6 +65,7 @@ def main() -> None:
         "head_max": (products.head_max_kernel, 8, head),
         "head_sum": (products.head_sum_kernel, 8, head),
         "low": (products.low_kernel, 4, {"K": 576, "BK": 64}),
+        "frequencies": (frequencies.frequencies_kernel, 4, {"N": 193, "SIZE": 256, "ROWS": 2}),
         "heads": (
             heads.heads_kernel, 4,
             {"H": 9, "KV": 3, "E": 64, "QK_NORM": True, "FAR": True, "HEADS": 16, "HALF": 32,

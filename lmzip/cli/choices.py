@@ -45,11 +45,13 @@ def chosen_parameters(given: dict[str, Any], model: str | None) -> tuple[str, Co
 def open_models(
     given: dict[str, Any], model: str, *, progress: Any, notice: Callable[[str], None]
 ) -> StoreModels:
-    """The models of the user's store."""
+    """The models of the user's store; what their engines log goes to `notice`, too."""
     from ..api import models_home
     from ..models.source import StoreModels
     from ..models.store import ModelStore
+    from .notices import show_log
 
+    show_log(notice)
     return StoreModels(
         model,
         store=ModelStore(models_home(), offline=given["offline"]),

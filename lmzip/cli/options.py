@@ -107,9 +107,10 @@ def _running_options(function: F, device: str) -> F:
                          help="What runs the model; never changes a byte."),
             click.option("--isa", envvar="LMZIP_ISA", hidden=True),
             click.option("--device", default=device, show_default=True, metavar="DEVICE",
-                         help="cpu, cuda, cuda:N, or auto: CUDA where there is any."),
+                         help="cpu, cuda (all GPUs), cuda:N, or auto: CUDA where there is any."),
             click.option("--memory-limit", metavar="SIZE", callback=parse_size, default="4G",
-                         show_default=True, help="Refuse what needs a larger cache than this."),
+                         show_default=True, help="Refuse what needs a larger cache than this (a GPU's own memory "
+                              "is not limited)."),
             click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE",
                          help="Never touch the network."),
         ],

@@ -16,7 +16,8 @@ from ..format import (
 )
 from ..mix import Mixer
 from .classical import best_classical, looks_incompressible
-from .lm import LmJob, Tokens, code_jobs, encode_job
+from .lanes import code_in_lanes
+from .lm import LmJob, Tokens, encode_job
 from .model import (
     CodecModel,
     Mixers,
@@ -40,6 +41,9 @@ _KINDS = {
 
 
 _NO_BUDGET = 1 << 40
+
+_BYTES_A_TOKEN = 3.0
+"""For estimates, rather too few."""
 
 
 class BlockEncoder:
@@ -200,7 +204,20 @@ class BlockEncoder:
             kinds |= dict.fromkeys(alone, _KINDS[given, False])
         return kinds, jobs
 
+    def blocks_at_once(self, first: bytes) -> int:
+        """How many blocks like the first to encode in lockstep: one, but for engines with memory of
+        their own as many as that has room for and they like. Loads the model."""
+        own = self.model.engine.cache_memory()
+        if own is None or self.parameters.solid or not first:
+            return 1
+        tokens = max(1, round(len(first) / _BYTES_A_TOKEN))
+        each = cache_bytes(self.model.engine.config, self.reference, tokens)
+        liked = self.model.engine.lockstep_streams // self.reference.streams(tokens)
+        return max(1, min(own // each, liked))
+
     def _require_memory(self, tokens: dict[int, Tokens], given: bool) -> None:
+        if self.model.engine.cache_memory() is not None:
+            return
         counts = [len(ids) for ids in tokens.values()]
         if given and self.conditioning is not None:
             needed = sum(self.conditioning.cache_bytes(self.reference, n) for n in counts)
@@ -239,7 +256,7 @@ class BlockEncoder:
         if given and self.conditioning is not None:
             engine, groups = self.conditioning.engine, self.conditioning.groups(groups[0])
         for group in groups:
-            code_jobs(
+            code_in_lanes(
                 engine,
                 group,
                 window=self.reference.window,

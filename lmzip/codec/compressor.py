@@ -88,7 +88,7 @@ def compress_stream(
     parameters: CodingParameters | None = None,
     *,
     size_bytes: int | None = None,
-    blocks_in_flight: int = 1,
+    blocks_in_flight: int | None = None,
     slice_rows: int | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
     side: SideInformation | None = None,
@@ -97,7 +97,8 @@ def compress_stream(
 ) -> CompressionSummary:
     """Write the archive of everything that `source` yields.
 
-    Memory is bounded by `blocks_in_flight` blocks. `size_bytes` goes into the header if given.
+    Memory is bounded by `blocks_in_flight` blocks: one, or as many as a GPU likes. `size_bytes`
+    goes into the header if given.
     Who decodes needs the same `side` information, unless no block was better for it.
     `progress(content_bytes, archive_bytes)` is called with totals so far. Neither
     `blocks_in_flight` nor `slice_rows` changes a byte of the output.
@@ -160,7 +161,9 @@ def compress_stream(
     pending: list[bytes] = []
     for number, (data, last) in enumerate(split_blocks(source, parameters.block_bytes)):
         pending.append(data)
-        if last or len(pending) >= max(1, blocks_in_flight):
+        if blocks_in_flight is None and not last:
+            blocks_in_flight = encoder.blocks_at_once(data)
+        if last or len(pending) >= max(1, blocks_in_flight or 1):
             flush(pending, single=last and number == 0)
             pending = []
     if not header_bytes:

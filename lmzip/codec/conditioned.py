@@ -48,7 +48,9 @@ class ThoughtPlan:
 
 
 class ConditionedEngine:
-    """See `Engine`; positions count from a stream's first own token."""
+    """See `Engine`; positions count from a stream's first own token. It works alone."""
+
+    lanes: tuple[Engine, ...] = ()
 
     def __init__(self, engine: Engine, prefix: Tokens, thoughts: ThoughtPlan | None = None) -> None:
         """`prefix` [P]: the tokens behind the start token."""
@@ -106,6 +108,9 @@ class ConditionedEngine:
         count = max(1, _FED_AT_ONCE // len(rows))
         for first in range(0, rows.shape[1], count):
             self.engine.forward(rows[:, first : first + count], cache)
+
+    def cache_memory(self) -> int | None:
+        return self.engine.cache_memory()
 
     def new_cache(self, streams: int, window: int, sinks: int, length: int) -> _Cache:
         """A cache that has read the prefix and thought for the first time."""

@@ -30,7 +30,8 @@ from ..format.fields import ByteSource
 from ..mix import MIXING_VERSION, Mixer
 from .classical import decode_classical
 from .compressor import DEFAULT_MEMORY_LIMIT
-from .lm import code_jobs, decode_job
+from .lanes import code_in_lanes
+from .lm import decode_job
 from .model import CodecModel, Mixers, ModelSource, cache_bytes, require_memory
 from .side import MAX_DICTIONARY_BYTES, Conditioning, SideInformation
 
@@ -64,7 +65,7 @@ class BlockDecoder:
         self._progress = progress or (lambda done: None)
         self._model: CodecModel | None = None
         self._mixers = Mixers()
-        self.group_bytes = min(_GROUP_BYTES, memory_limit)
+        self._group_bytes: int | None = None
 
     @property
     def short(self) -> bool:
@@ -75,6 +76,14 @@ class BlockDecoder:
     def lockstep_streams(self) -> int:
         """Streams that the engine likes to advance together; loads the model."""
         return self.model.engine.lockstep_streams
+
+    @property
+    def group_bytes(self) -> int:
+        """Bytes of cache up to which blocks are decoded together; loads the model."""
+        if self._group_bytes is None:
+            own = self.model.engine.cache_memory()
+            self._group_bytes = min(_GROUP_BYTES, self._memory_limit) if own is None else own
+        return self._group_bytes
 
     @property
     def compact(self) -> bool:
@@ -166,7 +175,8 @@ class BlockDecoder:
         if self.solid and blocks[0].kind != BlockKind.MIXED:
             self._mixers.keep(None)
         lm = [block for block in blocks if block.kind.modelled]
-        require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
+        if lm and self.model.engine.cache_memory() is None:
+            require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
         contents = self._decode_modelled([b for b in lm if not b.kind.given], given=False)
         contents |= self._decode_modelled([b for b in lm if b.kind.given], given=True)
         result = []
@@ -197,7 +207,7 @@ class BlockDecoder:
         scale = sum(b.content_bytes for b in blocks) / sum(b.tokens for b in blocks)
         engine: Engine = self.conditioning.engine if given else self.model.engine
         for group in self.conditioning.groups(jobs) if given else [jobs]:
-            code_jobs(
+            code_in_lanes(
                 engine,
                 group,
                 window=reference.window,

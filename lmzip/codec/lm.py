@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..coder import Encoder, SymbolCoder, new_decoder, new_encoder
 from ..engine import RADIX, Engine
-from ..errors import CorruptError
+from ..errors import CorruptError, DeviceMemoryError
 from ..mix import Mixer
 from .streams import join_streams, round_lengths, split_streams, stream_lengths
 
@@ -18,6 +19,8 @@ __all__ = ["LmJob", "Tokens", "code_jobs", "decode_job", "encode_job"]
 
 Tokens = NDArray[np.int64]
 Freqs = NDArray[np.int32]
+
+_log = logging.getLogger(__name__)
 
 
 class LmJob:
@@ -90,6 +93,11 @@ class LmJob:
         """The tokens [n] of a finished decoding job."""
         self._keep_round()
         return np.concatenate(self._done)
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole block."""
+        return sum(self._rounds)
 
     @property
     def streams(self) -> int:
@@ -193,11 +201,19 @@ def _code_round(
     slice_rows: int,
     progress: Callable[[int], None] | None,
 ) -> None:
-    """One round of each job."""
+    """One round of each job; in two halves, one after the other, if a GPU has no room for it."""
     encoding = jobs[0].encoding
     assert all(job.encoding == encoding for job in jobs)
-    longest = max(job.longest for job in jobs)
-    cache = engine.new_cache(sum(job.streams for job in jobs), window, sinks, longest)
+    longest, rows = max(job.longest for job in jobs), sum(job.streams for job in jobs)
+    try:
+        cache = engine.new_cache(rows, window, sinks, longest)
+    except DeviceMemoryError as error:
+        if len(jobs) == 1:
+            raise
+        _log.warning("%s; going on with half of them", error)
+        for half in (jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]):
+            _code_round(engine, half, window, sinks, slice_rows, progress)
+        return
     position = 0
     while jobs:
         streams = sum(job.streams for job in jobs)

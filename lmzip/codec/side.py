@@ -184,7 +184,8 @@ class Conditioning:
 
     def _thoughts_crc(self, coding: ModelReference, memory_limit: int) -> int:
         """Think, if there is memory enough for a block at all."""
-        require_memory(self.cache_bytes(coding, 1), memory_limit)
+        if self.engine.cache_memory() is None:
+            require_memory(self.cache_bytes(coding, 1), memory_limit)
         return self.engine.thoughts_crc(coding.window, coding.sinks)
 
     def require_thoughts(self, coding: ModelReference, memory_limit: int) -> None:

@@ -41,6 +41,8 @@ class ScriptedEngine:
     does not think so. Its size says what x costs to somebody who does.
     """
 
+    lanes: tuple[Engine, ...] = ()
+
     def __init__(self, engine: Engine, places: ThoughtPlaces, script: Sequence[int] = ()) -> None:
         """`script` is repeated if it is too short; without one, the engine thinks for itself."""
         self.engine, self.config, self.name = engine, engine.config, engine.name
@@ -55,6 +57,9 @@ class ScriptedEngine:
     def chain(self) -> list[int]:
         """The tokens that were thought, in order."""
         return list(self._noted.values())
+
+    def cache_memory(self) -> int | None:
+        return self.engine.cache_memory()
 
     def new_cache(self, streams: int, window: int, sinks: int, length: int) -> Cache:
         return self.engine.new_cache(streams, window, sinks, length)

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "each_device"]
 
 
 def _nvidia_driver() -> bool:
@@ -40,3 +40,12 @@ def choose_device(device: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an old driver is no error: the CPU computes the same
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def each_device(device: str) -> list[str]:
+    """The devices that a name stands for: "cuda" for all GPUs there are."""
+    if device != "cuda":
+        return [device]
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or [device]

@@ -53,13 +53,19 @@ class Engine(Protocol):
     slice_tokens: int
     """Tokens, over all streams, that it likes to be fed at once."""
     lockstep_streams: int
-    """Streams that it likes to advance together, where there are so many."""
+    """Streams that it likes to advance together, where there are so many; of all lanes."""
+    lanes: tuple[Engine, ...]
+    """Engines equal to this one, itself among them, that work at the same time if each is called
+    by a thread of its own; the same one twice if it likes to. None: it works alone."""
+
+    def cache_memory(self) -> int | None:
+        """Bytes of caches that its own memory has room for; None if it uses the host's."""
 
     def new_cache(self, streams: int, window: int, sinks: int, length: int) -> Cache:
         """An empty cache for `streams` streams of at most `length` tokens each.
 
         A token attends to the last `window` positions, itself included, and to the stream's first
-        `sinks` positions.
+        `sinks` positions. Raises DeviceMemoryError if it does not fit the engine's own memory.
         """
 
     def forward(self, tokens: Tokens, cache: Cache) -> Predictions:

@@ -16,7 +16,7 @@ from ..errors import EngineError, UsageError
 from ..extension import extension, load_error
 from .arithmetic import RADIX
 from .cores import MAX_THREADS, available_cores
-from .interface import Cache
+from .interface import Cache, Engine
 from .weights import Pack
 
 __all__ = ["NativeCache", "NativeEngine", "NativePredictions", "instruction_sets"]
@@ -71,6 +71,7 @@ class NativeEngine:
 
     name = "native"
     slice_tokens, lockstep_streams = 512, 64
+    lanes: tuple[Engine, ...] = ()
 
     def __init__(self, pack: Pack, *, threads: int | None = None, isa: str | None = None) -> None:
         """`isa` names an instruction set; by default it is the fastest there is.
@@ -91,6 +92,9 @@ class NativeEngine:
             raise EngineError(str(error)) from None
         self.isa = str(self._model.isa)
         self._digits = -(-pack.config.vocab // RADIX)
+
+    def cache_memory(self) -> int | None:
+        return None
 
     def new_cache(self, streams: int, window: int, sinks: int, length: int) -> NativeCache:
         return NativeCache(self._model.new_cache(streams, window, sinks, length))

@@ -38,7 +38,7 @@ from .exact import (
     silu_gate,
 )
 from .frequencies import frequencies
-from .interface import Cache
+from .interface import Cache, Engine
 from .weights import Pack
 
 __all__ = ["ReferenceCache", "ReferenceEngine", "ReferencePredictions"]
@@ -138,6 +138,7 @@ class ReferenceEngine:
 
     name = "reference"
     slice_tokens, lockstep_streams = 512, 64
+    lanes: tuple[Engine, ...] = ()
 
     def __init__(self, pack: Pack, *, device: str = "cpu", threads: int | None = None) -> None:
         try:
@@ -170,6 +171,9 @@ class ReferenceEngine:
         self._suppressed = torch.tensor(
             self.config.suppressed, dtype=torch.int64, device=self.device
         )
+
+    def cache_memory(self) -> int | None:
+        return None
 
     def new_cache(self, streams: int, window: int, sinks: int, length: int) -> ReferenceCache:
         return ReferenceCache(self, streams, window, sinks, length)

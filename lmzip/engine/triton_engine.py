@@ -7,16 +7,20 @@ Triton's interpreter on a CPU: that is how the test suite proves the kernels. Sh
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from triton.runtime.interpreter import InterpretedFunction
 
-from ..errors import EngineError
+from ..errors import DeviceMemoryError, EngineError
 from .arithmetic import INT8_MAX, RADIX, rope_table
-from .frequencies import frequencies
-from .interface import Cache
+from .interface import Cache, Engine
 from .triton.launch import CacheView, Kernels, Tiles
 from .triton.probe import probe_kernel, require_exact
 from .weights import Pack
@@ -42,7 +46,20 @@ _TABLE_PART = 1 << 16
 """Positions whose angles are computed at once."""
 
 _RESERVE_BYTES = 1 << 29
-"""Device memory that stays free for the heads' results, CUDA graphs and the driver."""
+"""Device memory that stays free for the heads' results, CUDA graphs and the driver, for a lane."""
+
+_LANES = 2
+"""While one lane's tokens are being coded, the device computes for another."""
+
+_LOCKSTEP_STREAMS = 1024
+"""Of one lane."""
+
+_log = logging.getLogger(__name__)
+
+
+def running(on: torch.cuda.Stream | None) -> contextlib.AbstractContextManager[object]:
+    """What this thread asks of a GPU goes to that CUDA stream."""
+    return contextlib.nullcontext() if on is None else torch.cuda.stream(on)
 
 
 class TritonCache:
@@ -50,7 +67,8 @@ class TritonCache:
 
     Position p lives in slot p while p < sinks, then in slot sinks + (p - sinks) mod ring. The ring
     is longer than the window by a chunk, so that a chunk can be written before it is attended to.
-    The memory is taken once; a dropped stream's part of it lies idle.
+    The memory is taken once; a dropped stream's part of it lies idle. Each cache has a CUDA stream
+    of its own, on which everything for its tokens runs in order.
     """
 
     def __init__(
@@ -68,15 +86,27 @@ class TritonCache:
         self._made_for = streams
         self.slots = min(length, sinks + window + engine.chunk_tokens - 1)
         self.ring = max(1, self.slots - sinks)
-        engine.require_memory(streams, self.slots)
-        shape = (config.layers, streams, config.kv_heads, self.slots)
-        self.keys = torch.zeros((*shape, config.head_width), dtype=torch.int8, device=device)
-        self.values = torch.zeros_like(self.keys)
-        self.key_steps = torch.zeros(shape, device=device)
-        self.value_steps = torch.zeros(shape, device=device)
-        self.angles = engine.angles(length)
-        self.rows = torch.arange(streams, dtype=torch.int32, device=device)
-        self.start = torch.zeros(1, dtype=torch.int32, device=device)
+        self.engine = engine
+        self.on = engine.new_stream()
+        self.slice_rows = _SLICE_ROWS
+        """Tokens that pass through the layers at once: fewer once they have not fitted."""
+        with engine.launching(self.on):
+            engine.require_memory(streams, self.slots)
+            shape = (config.layers, streams, config.kv_heads, self.slots)
+            try:
+                self.keys = torch.zeros(
+                    (*shape, config.head_width), dtype=torch.int8, device=device
+                )
+                self.values = torch.zeros_like(self.keys)
+                self.key_steps = torch.zeros(shape, device=device)
+                self.value_steps = torch.zeros(shape, device=device)
+            except torch.cuda.OutOfMemoryError:
+                raise DeviceMemoryError(
+                    f"{streams} streams of {self.slots} positions do not fit {device}'s memory"
+                ) from None
+            self.angles = engine.angles(length)
+            self.rows = torch.arange(streams, dtype=torch.int32, device=device)
+            self.start = torch.zeros(1, dtype=torch.int32, device=device)
         self.warm = False
         """Whether a single token has been fed since the streams last changed."""
         self.graph: _Graph | None = None
@@ -87,22 +117,24 @@ class TritonCache:
 
     def keep(self, rows: NDArray[np.int64]) -> None:
         assert len(set(rows.tolist())) == len(rows), "a stream can be kept once"
-        self.rows = self.rows[torch.from_numpy(rows).to(self.rows.device)]
+        with self.engine.launching(self.on):
+            self.rows = self.rows[torch.from_numpy(rows).to(self.rows.device)]
         self.warm, self.graph = False, None
 
     def spread(self) -> None:
         assert self.streams == 1, "only a single stream can be spread"
-        row = int(self.rows[0])
-        for stored in (self.keys, self.values, self.key_steps, self.value_steps):
-            stored.copy_(stored[:, row : row + 1].clone().expand_as(stored))
-        self.rows = torch.arange(self._made_for, dtype=torch.int32, device=self.rows.device)
+        with self.engine.launching(self.on):
+            row = int(self.rows[0])
+            for stored in (self.keys, self.values, self.key_steps, self.value_steps):
+                stored.copy_(stored[:, row : row + 1].clone().expand_as(stored))
+            self.rows = torch.arange(self._made_for, dtype=torch.int32, device=self.rows.device)
         self.warm, self.graph = False, None
 
     def chunk(self, tokens: int) -> int:
         """How many of the next `tokens` of each stream may be fed in one go."""
         free = self.slots - self.sinks - self.window + 1
         fits = tokens if self.length <= self.slots else min(tokens, free)
-        return max(1, min(fits, _SLICE_ROWS // self.streams))
+        return max(1, min(fits, self.slice_rows // self.streams))
 
     def view(self, layer: int) -> CacheView:
         return CacheView(
@@ -114,40 +146,51 @@ class TritonCache:
 class TritonPredictions:
     """Quantised final states [B * T, D]; the head runs when it is asked.
 
-    Logits never reach the device's memory: what does are each row's greatest and the integer
-    weights of the digits asked for.
+    Logits never reach the device's memory: what does are each row's greatest and the digits'
+    frequencies.
     """
 
     def __init__(
         self,
         engine: TritonEngine,
+        on: torch.cuda.Stream | None,
         q: Tensor,
         steps: Tensor,
         shape: tuple[int, int],
         high: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        self._engine, self._q, self._steps, self._shape = engine, q, steps, shape
+        """`on`: the CUDA stream that computes q and steps."""
+        self._engine, self._on, self._shape = engine, on, shape
+        self._q, self._steps = q, steps
         self._high = high
 
-    def _sums(self) -> tuple[Tensor, Tensor]:
-        """Weights of the high digits, and each row's greatest logit."""
+    def _head(self) -> tuple[Tensor, Tensor]:
+        """Frequencies of the high digits, and each row's greatest logit."""
         if self._high is None:
             self._high = self._engine.high(self._q, self._steps)
         return self._high
 
     def high(self) -> NDArray[np.int32]:
-        sums, _ = self._sums()
-        return frequencies(sums.cpu().numpy()).reshape(*self._shape, -1)
+        with self._engine.launching(self._on):
+            freqs, _ = self._head()
+        return self._fetch(freqs).reshape(*self._shape, -1)
 
     def low(self, high: NDArray[np.int64]) -> NDArray[np.int32]:
         assert high.shape == self._shape
-        _, top = self._sums()
-        weights = self._engine.low(self._q, self._steps, top, high.reshape(-1))
-        return frequencies(weights.cpu().numpy()).reshape(*self._shape, RADIX)
+        with self._engine.launching(self._on):
+            _, top = self._head()
+            freqs = self._engine.low(self._q, self._steps, top, high.reshape(-1))
+        return self._fetch(freqs).reshape(*self._shape, RADIX)
+
+    def _fetch(self, freqs: Tensor) -> NDArray[np.int32]:
+        """To the host; meanwhile others may launch."""
+        with running(self._on):
+            found: NDArray[np.int32] = freqs.cpu().numpy()
+        return found
 
 
 class TritonEngine:
-    """NUMERICS.md on a GPU.
+    """NUMERICS.md on a GPU; several threads may use it, each with caches of its own.
 
     Not yet run on one: proven bit-equal in Triton's interpreter only. So at start it checks its
     operations on this device (`triton.probe`), then slices against single tokens, besides the
@@ -155,7 +198,8 @@ class TritonEngine:
     """
 
     name = "triton"
-    slice_tokens, lockstep_streams = _SLICE_ROWS, 1024
+    slice_tokens = _SLICE_ROWS
+    lanes: tuple[Engine, ...]
 
     def __init__(
         self,
@@ -210,8 +254,12 @@ class TritonEngine:
         self._angles = self._table(0)
         self._score_scale = float(np.float32(self.config.score_scale))
         self.kernels = Kernels(self.device, tiles)
-        with self._on_device():
+        self._lock = threading.RLock()
+        self.join([self])
+        with self.launching(self.new_stream()):
             require_exact(self.kernels)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)  # caches have streams of their own
         if not interpreted:
             self.require_same_bits(copies=_COPIES)
 
@@ -232,31 +280,64 @@ class TritonEngine:
                     f"single tokens and slices differ on {self.device}; refusing to run"
                 )
 
-    def _on_device(self) -> torch.cuda.device:
-        """Triton launches on the current device."""
-        return torch.cuda.device(self.device if self.device.type == "cuda" else -1)
+    def join(self, engines: Sequence[TritonEngine]) -> None:
+        """Work is dealt to all these engines, this one among them, each on a device of its own."""
+        self.lanes = tuple(engine for _ in range(_LANES) for engine in engines)
+        self.lockstep_streams = _LOCKSTEP_STREAMS * len(self.lanes)
 
-    def require_memory(self, streams: int, slots: int) -> None:
-        """Raise EngineError if a cache of that size and the activations do not fit the device."""
+    def new_stream(self) -> torch.cuda.Stream | None:
+        """A CUDA stream of this device; None in the interpreter."""
         if self.device.type != "cuda":
-            return
+            return None
+        return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+
+    @contextlib.contextmanager
+    def launching(self, on: torch.cuda.Stream | None) -> Iterator[None]:
+        """One thread at a time launches kernels, on its own CUDA stream of this device.
+
+        Captures of CUDA graphs do not like company, nor does Triton's interpreter.
+        """
+        with self._lock, torch.cuda.device(-1 if on is None else self.device), running(on):
+            yield
+
+    def cache_memory(self) -> int | None:
+        """Device memory for caches, beside the activations, on all devices together."""
+        if self.device.type != "cuda":
+            return None
+        engines = [lane for lane in dict.fromkeys(self.lanes) if isinstance(lane, TritonEngine)]
+        return sum(engine.free_bytes() - _LANES * engine.working_bytes() for engine in engines)
+
+    def free_bytes(self) -> int:
+        """Of the device's memory."""
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info(self.device)[0])
+
+    def working_bytes(self) -> int:
+        """Device memory that a lane takes beside its cache."""
         config = self.config
         row = 8 * config.width + 4 * config.qkv_rows + 10 * config.ffn_width
         row += 7 * config.heads * config.head_width
-        scores = 4 * streams * config.heads * slots
-        needed = config.cache_bytes(streams, slots) + scores + _SLICE_ROWS * row + _RESERVE_BYTES
-        torch.cuda.empty_cache()
-        free = torch.cuda.mem_get_info(self.device)[0]
+        return _SLICE_ROWS * row + _RESERVE_BYTES
+
+    def require_memory(self, streams: int, slots: int) -> None:
+        """Raise DeviceMemoryError if such a cache and the activations do not fit the device."""
+        if self.device.type != "cuda":
+            return
+        scores = 4 * streams * self.config.heads * slots
+        needed = self.config.cache_bytes(streams, slots) + scores + self.working_bytes()
+        free = self.free_bytes()
         if needed > free:
-            raise EngineError(
+            raise DeviceMemoryError(
                 f"{streams} streams of {slots} positions need {needed / 1e9:.1f} GB of device "
-                f"memory, {free / 1e9:.1f} GB are free: take fewer streams or a shorter window"
+                f"memory, {free / 1e9:.1f} GB are free"
             )
 
     def angles(self, length: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines, binary32 [at least `length`, E / 2]; section 6."""
         if len(self._angles[0]) < length:
             self._angles = self._table(length)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
         return self._angles
 
     def _table(self, length: int) -> tuple[Tensor, Tensor]:
@@ -277,22 +358,41 @@ class TritonEngine:
         assert batch == cache.streams and cache.position + count <= cache.length
         if tokens.min() < 0 or tokens.max() >= self.config.vocab:
             raise ValueError("a token beyond the vocabulary")
-        ids = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
-        with self._on_device():
-            if count == 1 and self.graphs:
-                return self._step(ids[:, 0], cache)
-            finals = []
-            done = 0
-            while done < count:
-                part = cache.chunk(count - done)
-                cache.start.fill_(cache.position)
+        with self.launching(cache.on):
+            ids = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
+            try:
+                if count == 1 and self.graphs:
+                    return self._step(ids[:, 0], cache)
+                finals = self._slices(ids, cache)
+                x = torch.cat(finals, dim=1) if len(finals) > 1 else finals[0]
+                q, steps = self._final(x.reshape(batch * count, -1))
+            except torch.cuda.OutOfMemoryError:
+                raise EngineError(
+                    f"{self.device} has no memory left for {batch} streams: take fewer"
+                ) from None
+        return TritonPredictions(self, cache.on, q, steps, (batch, count))
+
+    def _slices(self, ids: Tensor, cache: TritonCache) -> list[Tensor]:
+        """Residual streams [B, T', D], one behind the other, of tokens [B, T]."""
+        batch, count = ids.shape
+        finals: list[Tensor] = []
+        done = 0
+        while done < count:
+            part = cache.chunk(count - done)
+            cache.start.fill_(cache.position)
+            try:
                 x = self._layers(ids[:, done : done + part].reshape(-1).contiguous(), cache)
-                finals.append(x.view(batch, part, -1))
-                cache.position += part
-                done += part
-            x = torch.cat(finals, dim=1) if len(finals) > 1 else finals[0]
-            q, steps = self._final(x.reshape(batch * count, -1))
-        return TritonPredictions(self, q, steps, (batch, count))
+            except torch.cuda.OutOfMemoryError:
+                if part == 1:
+                    raise
+                cache.slice_rows = batch * (part // 2)  # what was written is written again
+                _log.warning("%s is short of memory: going on with slices half as long",
+                             self.device)  # fmt: skip
+                continue
+            finals.append(x.view(batch, part, -1))
+            cache.position += part
+            done += part
+        return finals
 
     def _layers(self, ids: Tensor, cache: TritonCache) -> Tensor:
         """Residual stream [B T, D] after the last layer of tokens [B T] at cache.start onwards."""
@@ -327,26 +427,25 @@ class TritonEngine:
 
     @torch.inference_mode()
     def high(self, q: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights int32 [M, digits] of the high digits, greatest logits [M]; section 9."""
-        with self._on_device():
-            return self.kernels.high(q, steps, *self._head)
+        """Frequencies int32 [M, digits] of the high digits, greatest logits [M]; section 9."""
+        sums, top = self.kernels.high(q, steps, *self._head)
+        return self.kernels.frequencies(sums), top
 
     @torch.inference_mode()
     def low(self, q: Tensor, steps: Tensor, top: Tensor, high: NDArray[np.int64]) -> Tensor:
-        """Weights int32 [M, 256] of the low digits, given the high ones [M]."""
+        """Frequencies int32 [M, 256] of the low digits, given the high ones [M]."""
         if high.min() < 0 or high.max() >= len(self._head[2]) // RADIX:
             raise ValueError("a high digit beyond the vocabulary")
         digits = torch.from_numpy(np.ascontiguousarray(high)).to(self.device)
-        with self._on_device():
-            return self.kernels.low(q, steps, *self._head, top, digits)
+        return self.kernels.frequencies(self.kernels.low(q, steps, *self._head, top, digits))
 
     def whole_step(self, ids: Tensor, cache: TritonCache) -> tuple[Tensor, ...]:
-        """q, steps, weights of the high digits and greatest logits after one token a stream [B].
+        """q, steps, frequencies of the high digits, greatest logits, after one token a stream [B].
 
         Nothing in it depends on the host's knowledge of the position, so it can be replayed.
         """
         q, steps = self._final(self._layers(ids, cache))
-        return q, steps, *self.kernels.high(q, steps, *self._head)
+        return q, steps, *self.high(q, steps)
 
     def _step(self, ids: Tensor, cache: TritonCache) -> TritonPredictions:
         """One token a stream: launched twice, then captured, then replayed."""
@@ -364,8 +463,8 @@ class TritonEngine:
                         )
             cache.warm = True
         cache.position += 1
-        q, steps, sums, top = result
-        return TritonPredictions(self, q, steps, (len(ids), 1), (sums, top))
+        q, steps, *high = result
+        return TritonPredictions(self, cache.on, q, steps, (len(ids), 1), (high[0], high[1]))
 
 
 class _Graph:
@@ -374,7 +473,7 @@ class _Graph:
     def __init__(self, engine: TritonEngine, cache: TritonCache) -> None:
         self._tokens = torch.zeros(cache.streams, dtype=torch.int64, device=engine.device)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, stream=cache.on, capture_error_mode="thread_local"):
             self._result = engine.whole_step(self._tokens, cache)
 
     def replay(self, ids: Tensor) -> tuple[Tensor, ...]:

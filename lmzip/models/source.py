@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..codec import CodecModel
 from ..engine import Engine, Pack
 from ..engine.cores import available_cores
-from ..engine.devices import choose_device
+from ..engine.devices import choose_device, each_device
 from ..engine.selftest import require_selftest
 from ..errors import EngineError, ModelNotFoundError, VersionError
 from ..extension import extension, load_error
@@ -46,7 +46,10 @@ def _cpu_engine(
 def _torch_engine(
     pack: Pack, engine: str, device: str, threads: int, notice: Callable[[str], None]
 ) -> Engine:
-    """The Triton engine on CUDA devices; on others, or without Triton, the reference engine."""
+    """The Triton engine on CUDA devices; on others, or without Triton, the reference engine.
+
+    Several devices have an engine each, which work as lanes of the first.
+    """
     if engine == "triton" or (engine == "auto" and device.partition(":")[0] == "cuda"):
         try:
             from ..engine.triton_engine import TritonEngine
@@ -54,13 +57,16 @@ def _torch_engine(
             if engine == "triton":
                 raise EngineError(f"no Triton here ({error}): pip install 'lmzip[gpu]'") from None
         else:
-            return TritonEngine(pack, device=device)
+            engines = [TritonEngine(pack, device=one) for one in each_device(device)]
+            for found in engines:
+                found.join(engines)
+            return engines[0]
     from ..engine.reference import ReferenceEngine
 
-    found = ReferenceEngine(pack, device=device, threads=threads)
-    if engine == "auto" and found.device.type == "cuda":
+    plain = ReferenceEngine(pack, device=device, threads=threads)
+    if engine == "auto" and plain.device.type == "cuda":
         notice("no Triton here: PyTorch runs on the GPU instead, several times slower")
-    return found
+    return plain
 
 
 def _engine(
@@ -105,9 +111,9 @@ def load_model(
 ) -> CodecModel:
     """An open pack as a model ready to code with, its weights verified.
 
-    `device` is "cpu", "cuda", "cuda:N", or "auto": CUDA where there is any, else the CPU. `engine`
-    "auto" is the native one on a CPU and Triton on CUDA; PyTorch where those are missing. `threads`
-    None or 0: all cores.
+    `device` is "cpu", "cuda" (all GPUs), "cuda:N", or "auto": CUDA where there is any, else the
+    CPU. `engine` "auto" is the native one on a CPU and Triton on CUDA; PyTorch where those are
+    missing. `threads` None or 0: all cores.
     Raises CorruptError, or EngineError if the engine's self-test fails.
     """
     with ThreadPoolExecutor(1) as pool:

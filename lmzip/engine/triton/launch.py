@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..arithmetic import RADIX, hadamard_block
 from .attention import attend_kernel, split_end_kernel, split_max_kernel, split_sum_kernel
+from .frequencies import frequencies_kernel
 from .heads import heads_kernel
 from .products import head_max_kernel, head_sum_kernel, low_kernel, product_kernel
 from .rows import embed_kernel, gate_kernel, norm_kernel, rotate_kernel
@@ -278,6 +279,17 @@ class Kernels:
             q, steps, weight, scales, coded, top, high, out, len(weight),
             K=depth, BK=power_above(depth, 32, 64), **self._warps(0),
         )  # fmt: skip
+        return out
+
+    def frequencies(self, weights: Tensor) -> Tensor:
+        """`arithmetic.frequencies` of integer weights int32 [M, n]."""
+        rows, digits = weights.shape
+        out = torch.empty_like(weights)
+        laid_out = power_above(digits)
+        at_once = self._rows_at_once(rows, 2 * laid_out)
+        frequencies_kernel[(-(-rows // at_once),)](
+            weights, out, rows, N=digits, SIZE=laid_out, ROWS=at_once, **self._warps(0)
+        )
         return out
 
     def _by_rows(

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from ...errors import EngineError
-from ..arithmetic import INT8_MAX
+from ..arithmetic import INT8_MAX, frequencies
 from .arithmetic import rint
 from .launch import Kernels
 
@@ -56,6 +56,10 @@ def require_exact(kernels: Kernels) -> None:
             raise EngineError(
                 f"{what} on {kernels.device} does not round as NUMERICS.md says; refusing to run"
             )
+    weights = rng.integers(0, 1 << 22, (64, 193), dtype=np.int32)
+    found = kernels.frequencies(torch.from_numpy(weights).to(kernels.device)).cpu().numpy()
+    if not np.array_equal(found, frequencies(weights)):
+        raise EngineError(f"binary64 on {kernels.device} is not exact; refusing to run")
     q = torch.full((17, 1100), INT8_MAX, dtype=torch.int8, device=kernels.device)
     q[1::2] = -INT8_MAX
     ones = torch.ones(17, device=kernels.device)
