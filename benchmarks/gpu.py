@@ -3,9 +3,11 @@
     python benchmarks/gpu.py [--streams N] [--device cuda:N]     on a machine with a GPU
     TRITON_INTERPRET=1 python benchmarks/gpu.py --smoke          anywhere: the same code, tiny sizes
 
-It downloads nothing. Where SmolLM2's pack is not installed, seeded weights of exactly its shape
+It downloads nothing. Texts are those of $LMZIP_CORPORA/eval or, without that, Python's own manual
+over and over. Where SmolLM2's pack is not installed, seeded weights of exactly its shape
 stand in for it (speed does not depend on their values); the tables say which was used. Speeds are
-those of the codec's loop with its coder, in memory: no files, no mixing, no tokenizer.
+those of the codec's loop with its coder, in memory, blocks dealt to lanes as when files are coded:
+no files, no mixing, no tokenizer.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -27,12 +30,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from lmzip.api import models_home
-from lmzip.codec.lm import code_jobs, decode_job, encode_job
+from lmzip.codec.lanes import code_in_lanes
+from lmzip.codec.lm import decode_job, encode_job
 from lmzip.engine import RADIX, Engine, ModelConfig, Pack
 from lmzip.engine.reference import ReferenceEngine
 from lmzip.engine.triton_engine import TritonEngine
 from lmzip.engine.weights import expected_tensors
 from lmzip.errors import ModelNotFoundError
+from lmzip.extension import extension
 from lmzip.models.store import ModelStore
 from lmzip.text import Tokenizer, Vocabulary
 
@@ -47,6 +52,7 @@ SMALL = ModelConfig(
 BYTES_A_TOKEN = 3.63
 """Of SmolLM2 on alice29.txt (152,089 bytes, 41,935 tokens), for models without a tokenizer."""
 SINKS = 4
+BLOCK_STREAMS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +92,10 @@ def seeded_pack(config: ModelConfig, name: str) -> Pack:
 
 
 def text() -> bytes:
-    """Python's language reference, some hundred kilobytes of English; it is on every machine."""
+    """The evaluation texts or, where they are not at hand, Python's language reference: some
+    hundred kilobytes of English that are on every machine."""
+    if corpora := os.environ.get("LMZIP_CORPORA"):
+        return b"\n".join(file.read_bytes() for file in sorted(Path(corpora, "eval").glob("*.*")))
     from pydoc_data.topics import topics
 
     return "\n".join(topics[name] for name in sorted(topics)).encode()
@@ -108,11 +117,11 @@ def with_noise(pack: Pack) -> Subject:
 
 def subjects(smoke: bool) -> list[Subject]:
     store = ModelStore(models_home(), offline=True)
-    embedded = with_text(store.open("lmzip-3m"), 3000 if smoke else 1 << 22)
+    embedded = with_text(store.open("lmzip-3m"), 3000 if smoke else 1 << 25)
     if smoke:
         return [embedded, with_noise(seeded_pack(SMALL, "seeded, small"))]
     try:
-        return [embedded, with_text(store.open("smollm2-135m-instruct"), 1 << 22)]
+        return [embedded, with_text(store.open("smollm2-135m-instruct"), 1 << 25)]
     except ModelNotFoundError:
         return [embedded, with_noise(seeded_pack(SMOLLM2, "seeded, SmolLM2-135M's shape"))]
 
@@ -133,6 +142,27 @@ def check(subject: Subject, engine: Engine, streams: int, count: int, window: in
         sys.exit(f"{subject.name}: the engines differ")
     print(f"- {subject.name}: equal bits, {streams} x {count} tokens, window {window}, "
           f"the last {steps} one by one", flush=True)  # fmt: skip
+
+
+def check_archives(subject: Subject, engine: Engine, streams: int, count: int) -> None:
+    """Exit unless a payload is the native engine's, and decodes."""
+    if extension is None:
+        print(f"- {subject.name}: no native engine here to compare payloads with", flush=True)
+        return
+    from lmzip.engine.native import NativeEngine
+
+    ids = np.resize(subject.ids, streams * count).astype(np.int64)
+    payloads = []
+    for one in (NativeEngine(subject.pack), engine):
+        job = encode_job(ids, count)
+        code_in_lanes(one, [job], window=count, sinks=SINKS)
+        payloads.append(job.encoder.finish())
+    back = decode_job(payloads[0], len(ids), count)
+    code_in_lanes(engine, [back], window=count, sinks=SINKS)
+    if payloads[0] != payloads[1] or not np.array_equal(back.decoded(), ids):
+        sys.exit(f"{subject.name}: the payloads differ")
+    print(f"- {subject.name}: {len(ids)} tokens, a payload of {len(payloads[0])} bytes equal to "
+          "the native engine's, and decoded", flush=True)  # fmt: skip
 
 
 def timed(device: str, function: Callable[[], object], repeats: int = 1) -> float:
@@ -181,39 +211,51 @@ def speeds(
 ) -> list[str]:
     """A row of the table: both directions with their coder, and the engine by itself."""
     config = subject.pack.config
-    count = streams * window
-    ids = np.resize(subject.ids, count).astype(np.int64)
+    lanes = len(engine.lanes) or 1
+    blocks = [
+        np.resize(subject.ids[start:], min(BLOCK_STREAMS, streams) * window).astype(np.int64)
+        for start in np.linspace(0, len(subject.ids) - 1, lanes * streams // BLOCK_STREAMS or 1)
+        .astype(int)
+    ]  # fmt: skip
+    count = sum(map(len, blocks))
     slice_rows = 1 << 14
 
     def engine_alone(tokens: np.ndarray) -> None:
-        cache = engine.new_cache(streams, window, SINKS, window)
-        width = max(1, slice_rows // streams)
+        cache = engine.new_cache(len(tokens), window, SINKS, window)
+        width = max(1, slice_rows // len(tokens))
         for start in range(0, window, width):
             part = tokens[:, start : start + width]
             predictions = engine.forward(part, cache)
             predictions.high()
             predictions.low(part // RADIX)
 
-    alone_s = timed(device, lambda: engine_alone(ids.reshape(streams, window)))
-    started = time.perf_counter()
-    job = encode_job(ids, window)
-    code_jobs(engine, [job], window=window, sinks=SINKS, slice_rows=slice_rows)
-    compress_s = time.perf_counter() - started
-    payload = job.encoder.finish()
-    started = time.perf_counter()
-    back = decode_job(payload, count, window)
-    code_jobs(engine, [back], window=window, sinks=SINKS)
-    decompress_s = time.perf_counter() - started
-    if not np.array_equal(back.decoded(), ids):
+    def code(blocks: list[np.ndarray], stream_tokens: int) -> tuple[float, float, list[np.ndarray]]:
+        """Seconds of encoding and of decoding, and what was decoded."""
+        started = time.perf_counter()
+        jobs = [encode_job(ids, stream_tokens) for ids in blocks]
+        code_in_lanes(engine, jobs, window=window, sinks=SINKS)
+        payloads = [job.encoder.finish() for job in jobs]
+        encoded = time.perf_counter()
+        back = [decode_job(p, len(i), stream_tokens) for p, i in zip(payloads, blocks, strict=True)]
+        code_in_lanes(engine, back, window=window, sinks=SINKS)
+        seconds = encoded - started, time.perf_counter() - encoded
+        return *seconds, [job.decoded() for job in back]
+
+    alone = np.resize(blocks[0], (streams, window))
+    alone_s = timed(device, lambda: engine_alone(alone)) * count / alone.size
+    code([ids[: 4 * BLOCK_STREAMS] for ids in blocks], 4)  # compiles what steps are made of
+    compress_s, decompress_s, decoded = code(blocks, window)
+    if not all(map(np.array_equal, decoded, blocks)):
         sys.exit(f"{subject.name}: decoding failed")
 
     megabytes = count * subject.bytes_a_token / 1e6
     operations = token_operations(config, window // 2) * count / alone_s
-    read = step_bytes(config, streams, window // 2) * window / decompress_s
+    read = lanes * step_bytes(config, streams, window // 2) * window / decompress_s
     return [
-        subject.name, f"{window:,}", str(streams), f"{megabytes / compress_s:.3f}",
+        subject.name, f"{window:,}", f"{lanes} x {streams}", f"{megabytes:.1f}",
+        f"{megabytes / compress_s:.3f}",
         f"{megabytes / alone_s:.3f}", f"{megabytes / decompress_s:.3f}",
-        f"{1e3 * decompress_s / window:.2f}",
+        f"{1e3 * decompress_s / window / lanes:.2f}",
         f"{100 * operations / ceiling.int8_a_second:.1f} %",
         f"{100 * read / ceiling.bytes_a_second:.1f} %",
     ]  # fmt: skip
@@ -266,7 +308,7 @@ def hardware(device: str) -> str:
 
 
 @click.command()
-@click.option("--streams", default=256, show_default=True, help="In lockstep.")
+@click.option("--streams", default=1024, show_default=True, help="In lockstep, in each lane.")
 @click.option("--windows", default="512,1024,2048", show_default=True)
 @click.option("--device", default="cuda", show_default=True)
 @click.option("--graphs/--no-graphs", default=True, show_default=True, help="CUDA graphs.")
@@ -281,9 +323,11 @@ def main(streams: int, windows: str, device: str, graphs: bool, smoke: bool) -> 
     for subject, engine in zip(chosen, engines, strict=True):
         if smoke:
             check(subject, engine, 2, 4, 3)
+            check_archives(subject, engine, 2, 3)
             continue
         for shape in ((1, 300, 100), (9, 70, 1000)):
             check(subject, engine, *shape)
+        check_archives(subject, engine, 32, 128)
     ceiling = ceilings(device, smoke)
     print(f"\nCeilings: {ceiling.bytes_a_second / 1e12:.2f} TB/s copied, "
           f"{ceiling.int8_a_second / 1e12:.0f} int8 TOPS (torch._int_mm).")  # fmt: skip
@@ -293,8 +337,8 @@ def main(streams: int, windows: str, device: str, graphs: bool, smoke: bool) -> 
             rows.append(speeds(subject, engine, device, window, streams, ceiling))
     table(
         (
-            "model", "window", "streams", "compress, MB/s", "engine alone, MB/s",
-            "decompress, MB/s", "ms a step", "int8 ceiling (engine alone)",
+            "model", "window", "streams", "MB", "compress, MB/s", "engine alone, MB/s",
+            "decompress, MB/s", "ms a lane's step", "int8 ceiling (engine alone)",
             "bandwidth ceiling (decompress)",
         ),
         rows,

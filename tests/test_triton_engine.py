@@ -6,6 +6,7 @@ Like test_triton.py in the interpreter, or with LMZIP_TEST_DEVICE=cuda on a GPU.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 import lmzip as api
-from lmzip.codec import CodingParameters, OneModel
+from lmzip.codec import CodingParameters, OneModel, compress_stream
 from lmzip.engine import RADIX, Pack, devices
 from lmzip.engine.reference import ReferenceEngine
 from lmzip.engine.selftest import require_selftest
@@ -111,6 +112,43 @@ def test_archives_are_the_native_engines(small_pack):
     assert api.decompress(archive, model=native) == text
     short = api.compress(text[:16], model=native, parameters=parameters)
     assert api.decompress(short, model=model) == text[:16]
+
+
+def test_two_lanes_use_one_engine(small_pack):
+    """Three short blocks in lockstep, two of them in one thread and one in another."""
+    text = b"Pack my box with five dozen liquor jugs. " * 3
+    parameters = CodingParameters(window=9, stream_tokens=14, block_bytes=41)
+    native = OneModel(load_model(small_pack, engine="native", threads=1))
+    model = dataclasses.replace(native.model, engine=TritonEngine(small_pack, device=DEVICE))
+    expected = api.compress(text, model=native, parameters=parameters)
+    out = io.BytesIO()
+    compress_stream(
+        io.BytesIO(text), out.write, OneModel(model), parameters, size_bytes=len(text),
+        blocks_in_flight=3,
+    )  # fmt: skip
+    assert out.getvalue() == expected
+    assert api.decompress(expected, model=OneModel(model)) == text
+
+
+@interpreted
+def test_short_memory_shortens_slices(small_pack, monkeypatch, caplog):
+    reference = ReferenceEngine(small_pack)
+    engine = TritonEngine(small_pack, device=DEVICE, tiles=TILES)
+    tokens = random_tokens(reference, 2, 11)
+    enough, layers = 6, TritonEngine._layers
+
+    def short_of_memory(self, ids, cache):
+        if len(ids) > enough:
+            raise torch.cuda.OutOfMemoryError("too much was asked for")
+        return layers(self, ids, cache)
+
+    monkeypatch.setattr(TritonEngine, "_layers", short_of_memory)
+    expected = frequencies(reference, tokens, [11], 90, 3)
+    assert_same(expected, frequencies(engine, tokens, [11], 90, 3))
+    assert any("half as long" in message for message in caplog.messages)
+    enough = 1
+    with pytest.raises(EngineError, match="take fewer"):
+        engine.forward(tokens, engine.new_cache(2, 9, 0, 11))
 
 
 class FakeGraph:
@@ -259,6 +297,19 @@ def test_what_runs_where(small_pack, monkeypatch):
     monkeypatch.setitem(sys.modules, "lmzip.engine.triton_engine", None)
     with pytest.raises(EngineError, match=r"lmzip\[gpu\]"):
         load_model(small_pack, engine="triton")
+
+
+def test_cuda_means_every_gpu(small_pack, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert devices.each_device("cuda") == ["cuda:0", "cuda:1", "cuda:2"]
+    assert devices.each_device("cuda:1") == ["cuda:1"]
+    assert devices.each_device("cpu") == ["cpu"]
+    monkeypatch.setattr(source, "each_device", lambda device: [DEVICE] * 3)
+    first = load_model(small_pack, engine="triton", device=DEVICE).engine
+    assert len(set(first.lanes)) == 3
+    assert first.lanes[0] is first
+    assert len(first.lanes) == 6
+    assert {lane.lockstep_streams for lane in first.lanes} == {6 * 1024}
 
 
 def test_on_a_cpu_triton_refuses_without_its_interpreter(lmzip):

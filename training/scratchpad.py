@@ -41,6 +41,7 @@ from lmzip.complexity.scripted import ScriptedEngine, ThoughtPlaces
 from lmzip.engine import RADIX, Pack
 from lmzip.format import Thoughts
 from lmzip.models.source import load_model
+from lmzip.report.plots import require_matplotlib
 
 from .config import Schedule, Shape
 from .export import export_pack
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only-measure", action="store_true", help="the pack that is there")
     args = parser.parse_args()
+    require_matplotlib()  # before ten minutes of work
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     results = []

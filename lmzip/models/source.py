@@ -125,7 +125,8 @@ def load_model(
         if tokenizing:
             tokenizer.load()
         verified.result()
-    require_selftest(loaded, pack)
+    for one in dict.fromkeys((loaded, *loaded.lanes)):
+        require_selftest(one, pack)
     registered = pack.identity.hex() in {model.identity for model in known_models()}
     size = pack.path.stat().st_size if pack.path else pack.size_bytes()
     return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered, size)
