@@ -8,9 +8,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "memory.h"
 
 namespace lmzip {
 
@@ -21,16 +19,6 @@ constexpr std::size_t kChunkRows = 256;
 
 void Cache::Free::operator()(void* p) const { std::free(p); }
 
-// Ask for large pages: a step reads the whole cache once, and address translation would cost as much.
-static void want_large_pages([[maybe_unused]] void* p, [[maybe_unused]] std::size_t bytes) {
-#if defined(__linux__)
-    constexpr std::uintptr_t page = 1 << 21;
-    const auto first = (reinterpret_cast<std::uintptr_t>(p) + page - 1) / page * page;
-    const auto last = (reinterpret_cast<std::uintptr_t>(p) + bytes) / page * page;
-    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#endif
-}
-
 Cache::Cache(const CacheShape& shape) : shape_(shape) {
     const std::size_t chunk = std::clamp<std::size_t>(kChunkRows / shape.streams, 1, kChunkRows);
     slots_ = std::min(shape.length, shape.sinks + shape.window + chunk - 1);
@@ -39,10 +27,8 @@ Cache::Cache(const CacheShape& shape) : shape_(shape) {
     const std::size_t width = padded(shape.head_width);
     head_bytes_ = capacity_ * (2 * width + 2 * sizeof(float));
     bytes_ = shape.layers * shape.streams * shape.kv_heads * head_bytes_;
-    // Zeros from the system: pages that are never written are never there.
-    memory_.reset(static_cast<std::uint8_t*>(std::calloc(bytes_ + 64, 1)));
+    memory_.reset(static_cast<std::uint8_t*>(zeros(bytes_ + 64)));
     if (!memory_) throw std::bad_alloc();
-    want_large_pages(memory_.get(), bytes_);
     entries_ = memory_.get() + (64 - reinterpret_cast<std::uintptr_t>(memory_.get()) % 64);
     for (std::size_t stream = 0; stream < shape.streams; ++stream) rows_.push_back(stream);
     slot_position_.assign(capacity_, std::numeric_limits<std::int32_t>::max());

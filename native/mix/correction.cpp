@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kCells = 33;  // of a situation, for odds of 2^-16 to 2^16
 constexpr std::int32_t kOne = 1 << 24;
 constexpr std::uint32_t kLessons = 250;
+constexpr std::size_t kStep = 16;  // digits that are looked at without branches, so that vectors may
 
 // log2, with straight lines between the powers of two.
 double log2_lines(std::int32_t x) {
@@ -28,8 +29,15 @@ Correction::Correction(std::size_t situations) : cells_(situations * kCells) {
 }
 
 Correction::Question Correction::apply(std::size_t situation, std::int32_t* freqs, std::size_t n) const {
-    const auto top = static_cast<std::size_t>(std::max_element(freqs, freqs + n) - freqs);
-    const std::int32_t freq = freqs[top], others = std::max(1, kOne - freq);
+    std::int32_t freq = 0;
+    for (std::size_t i = 0; i < n; ++i) freq = std::max(freq, freqs[i]);
+    std::size_t top = 0;
+    for (bool found = false; top + kStep <= n; top += kStep) {
+        for (std::size_t i = 0; i < kStep; ++i) found |= freqs[top + i] == freq;
+        if (found) break;
+    }
+    while (freqs[top] != freq) ++top;
+    const std::int32_t others = std::max(1, kOne - freq);
     const double odds = freq < others ? log2_lines(freq) - 7 : 39 - log2_lines(others);
     const double place = std::clamp(odds, 0.0, 32.0);
     const std::size_t first = std::min<std::size_t>(static_cast<std::size_t>(place), kCells - 2);

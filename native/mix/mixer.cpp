@@ -96,7 +96,7 @@ void Mixer::predict(Stream& s) {
     s.unigram_base = 1;
     s.stage_count = 0;
     if (seen_ > 0) {
-        const auto age = std::min<std::size_t>(20, static_cast<std::size_t>(std::bit_width(seen_)));
+        const auto age = std::min<std::size_t>(20, static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(seen_))));
         s.unigram_share = &unigram_shares_[age * kConfidences + confidence];
         s.unigram_base = s.unigram_share->or_initial(kUnigramInitial[confidence]);
     }
@@ -108,12 +108,8 @@ void Mixer::predict(Stream& s) {
         if (node == nullptr) continue;
         s.longest = c + 1;
         const std::uint32_t n = node->total, kinds = node->size;
-        std::uint32_t best = 0, token = 0;
-        for (std::uint32_t i = 0; i < kinds; ++i)
-            if (const std::uint32_t count = node->entries()[i] & 255; count > best) {
-                best = count;
-                token = node->entries()[i] >> 8;
-            }
+        const std::uint32_t entry = node->entries()[node->likeliest()];
+        const std::uint32_t best = entry & 255, token = entry >> 8;
         const std::size_t count_key = bucket({2, 3, 4, 6, 9, 16, 32, 64}, n) * 6 + bucket({2, 3, 4, 7, 14}, kinds);
         const std::size_t with_model = token >> 8 != top_digit ? 0 : confidence < 4 ? 1 : 2;
         const std::size_t shape_key =
@@ -137,16 +133,16 @@ void Mixer::predict(Stream& s) {
         rest *= stage.share;
     }
     s.base = s.unigram_base * rest + s.model_share;
-    s.unigram = seen_ == 0 ? 0.0 : (1 - s.unigram_base) * rest / static_cast<double>(seen_);
-    s.candidates.clear();
+    s.unigram = seen_ == 0 ? 0.0 : (1 - s.unigram_base) * rest / seen_;
+    Candidate* candidate = s.candidates.data();
     for (std::size_t i = 0; i < s.stage_count; ++i) {
         const Stage& stage = s.stages[i];
         const double unit = stage.unit * kOne;
-        for (std::uint32_t e = 0; e < stage.node->size; ++e) {
-            const std::uint32_t entry = stage.node->entries()[e];
-            s.candidates.push_back({entry >> 8, unit * ((entry & 255) - kDiscount)});
-        }
+        const std::uint32_t* entries = stage.node->entries();
+        for (std::size_t e = 0, size = stage.node->size; e < size; ++e)
+            *candidate++ = {entries[e] >> 8, unit * (static_cast<std::int32_t>(entries[e] & 255) - kDiscount)};
     }
+    s.candidate_count = static_cast<std::size_t>(candidate - s.candidates.data());
 }
 
 void Mixer::high(const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
@@ -161,7 +157,8 @@ void Mixer::high(const std::int32_t* model, std::size_t rows, std::int32_t* mixe
         const double unit = s.unigram * kOne;
         for (std::size_t h = 0; h < digits_; ++h)
             weights_[h] = whole(s.base * s.model_high[h] + unit * digit_counts_[h]);
-        for (const Candidate& c : s.candidates) weights_[c.token >> 8] += whole(c.mass);
+        for (std::size_t i = 0; i < s.candidate_count; ++i)
+            weights_[s.candidates[i].token >> 8] += whole(s.candidates[i].mass);
         frequencies(weights_.data(), out, 1, digits_);
         s.high_question = high_correction_.apply(s.longest * 16 + s.misses, out, digits_);
     }
@@ -174,16 +171,21 @@ void Mixer::low(const std::int64_t* high, const std::int32_t* model, std::size_t
         std::int32_t* out = mixed + row * 256;
         std::copy_n(model + row * 256, 256, s.model_low.begin());
         const auto digit = static_cast<std::uint32_t>(high[row]);
-        std::erase_if(s.candidates, [&](const Candidate& c) { return c.token >> 8 != digit; });
+        std::size_t kept = 0;  // those with this high digit, without branches
+        for (std::size_t i = 0; i < s.candidate_count; ++i) {
+            s.candidates[kept] = s.candidates[i];
+            kept += s.candidates[i].token >> 8 == digit;
+        }
         const double unit = s.unigram * kOne;
         const double model_part = s.base * s.model_high[digit];
         double total = model_part + unit * digit_counts_[digit];
-        for (const Candidate& c : s.candidates) total += c.mass;
+        for (std::size_t i = 0; i < kept; ++i) total += s.candidates[i].mass;
         const double scale = kOne / total, model_scale = model_part / kOne * scale, unit_scale = unit * scale;
-        const std::uint64_t* counts = &counts_[digit * 256];
+        const double* counts = &counts_[digit * 256];
         for (std::size_t l = 0; l < 256; ++l)
             weights_[l] = whole(model_scale * s.model_low[l] + unit_scale * counts[l]);
-        for (const Candidate& c : s.candidates) weights_[c.token & 255] += whole(c.mass * scale);
+        for (std::size_t i = 0; i < kept; ++i)
+            weights_[s.candidates[i].token & 255] += whole(s.candidates[i].mass * scale);
         frequencies(weights_.data(), out, 1, 256);
         const bool likely = s.favourite >> 8 == digit, likeliest = s.high_question.top == digit;
         s.low_question = low_correction_.apply((s.longest * 2 + likely) * 2 + likeliest, out, 256);
@@ -195,7 +197,7 @@ void Mixer::learn(Stream& s, std::uint32_t token) {
     model_bits_ -= std::log2(model);
     double p = model;
     if (s.unigram_share != nullptr) {
-        const double q = counts_[token] / static_cast<double>(seen_);
+        const double q = counts_[token] / seen_;
         s.unigram_share->learn(kUnigramInitial[s.confidence], p, q);
         p = s.unigram_base * p + (1 - s.unigram_base) * q;
     }

@@ -16,6 +16,7 @@ namespace lmzip::mix {
 constexpr std::size_t kHistory = 16;  // tokens that the longest context looks at
 constexpr std::size_t kWords = 2;     // words that contexts look at, at most
 constexpr std::size_t kContexts = 11;
+constexpr std::size_t kCandidates = 474;  // entries of one node of every context, at most
 
 // How much of a mix belongs to one side, learned; and how often it was taught.
 struct Share {
@@ -85,7 +86,8 @@ class Mixer {
         std::array<Share*, 2> model_shares;
         double model_share;  // of the model, once more, at the end
         double base, unigram;
-        std::vector<Candidate> candidates;
+        std::array<Candidate, kCandidates> candidates;
+        std::size_t candidate_count;
         Correction::Question high_question, low_question;
         std::size_t misses = 0;  // which of the last four likeliest high digits did not come, as bits
         std::vector<std::int32_t> model_high;
@@ -99,10 +101,10 @@ class Mixer {
     void count(Stream& s, std::uint32_t token);
 
     std::size_t digits_;
-    std::uint64_t seen_ = 0;  // tokens counted
+    double seen_ = 0;  // tokens counted; whole numbers, like counts_
     double model_bits_ = 0;
     std::size_t rows_ = 0, asked_ = 0;  // by this step's `high`; how many of `high` and `low` were asked
-    std::vector<std::uint64_t> counts_, digit_counts_;
+    std::vector<double> counts_, digit_counts_;
     std::vector<Table> tables_;
     std::vector<std::uint8_t> words_;
     Correction high_correction_, low_correction_;

@@ -1,32 +1,55 @@
 #include "table.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
+#include "../memory.h"
+
 namespace lmzip::mix {
+
+// Loops over entries go in steps of this many, without branches, so that compilers use vectors.
+static constexpr std::size_t kStep = 8;
+
+std::uint16_t Node::find(std::uint32_t token) const {
+    const std::uint32_t* e = entries();
+    std::size_t i = 0;
+    for (; i + kStep <= size; i += kStep) {
+        std::uint32_t found = 0;
+        for (std::size_t j = 0; j < kStep; ++j) found |= e[i + j] >> 8 == token;
+        if (found) break;
+    }
+    while (i < size && e[i] >> 8 != token) ++i;
+    return static_cast<std::uint16_t>(i);
+}
+
+std::uint16_t Node::likeliest() const {
+    std::int32_t best = 0;  // count, then how far from the end
+    for (std::int32_t i = 0; i < size; ++i)
+        best = std::max(best, static_cast<std::int32_t>((entries()[i] & 255) << 16) + (0xFFFF - i));
+    return static_cast<std::uint16_t>(0xFFFF - (best & 0xFFFF));
+}
 
 void Table::Free::operator()(void* p) const { std::free(p); }
 
-std::uint16_t Node::find(std::uint32_t token) const {
-    std::uint16_t i = 0;
-    while (i < size && entries()[i] >> 8 != token) ++i;
-    return i;
-}
-
 Table::Table(unsigned bits, std::size_t most)
     : bits_(bits), most_(most), stride_(sizeof(Node) + most * sizeof(std::uint32_t)) {
-    // Zeros from the system: pages that are never written are never there.
-    memory_.reset(static_cast<std::uint8_t*>(std::calloc(stride_, std::size_t{1} << bits)));
+    constexpr std::size_t align = 128;
+    const std::size_t bytes = (stride_ << bits) + align;
+    memory_.reset(static_cast<std::uint8_t*>(zeros(bytes)));
     if (!memory_) throw std::bad_alloc();
+    nodes_ = memory_.get() + (align - reinterpret_cast<std::uintptr_t>(memory_.get()) % align);
 }
 
 Node& Table::at(std::size_t index) const {
-    return *reinterpret_cast<Node*>(memory_.get() + index * stride_);
+    return *reinterpret_cast<Node*>(nodes_ + index * stride_);
 }
 
 void Table::prefetch([[maybe_unused]] std::uint64_t hash) const {
 #if defined(__GNUC__)
-    __builtin_prefetch(&at(hash >> (64 - bits_)));
+    const std::size_t index = hash >> (64 - bits_);
+    __builtin_prefetch(&at(index));
+    __builtin_prefetch(&at(index ^ 1));
 #endif
 }
 
@@ -49,9 +72,11 @@ void Table::add(std::uint64_t hash, std::uint32_t token) {
     std::uint32_t* entries = node.entries();
     std::uint16_t place = node.find(token);
     // What did not come now fades.
-    for (std::uint16_t i = 0; i < node.size; ++i)
-        if (i != place) entries[i] -= ((entries[i] & 255) * 8 + 128) >> 8;
-    if (place == node.size) {
+    const std::uint32_t kept = place < node.size ? entries[place] : 0;
+    for (std::size_t i = 0; i < node.size; ++i) entries[i] -= ((entries[i] & 255) * 8 + 128) >> 8;
+    if (place < node.size) {
+        entries[place] = kept;
+    } else {
         if (node.size < most_) {
             ++node.size;
         } else {
@@ -62,12 +87,11 @@ void Table::add(std::uint64_t hash, std::uint32_t token) {
         entries[place] = token << 8;
     }
     if ((entries[place] & 255) == 255)
-        for (std::uint16_t i = 0; i < node.size; ++i)
-            entries[i] -= (entries[i] & 255) / 2;
+        for (std::size_t i = 0; i < node.size; ++i) entries[i] -= (entries[i] & 255) / 2;
     ++entries[place];
-    node.total = 0;
-    for (std::uint16_t i = 0; i < node.size; ++i)
-        node.total = static_cast<std::uint16_t>(node.total + (entries[i] & 255));
+    std::uint32_t total = 0;
+    for (std::size_t i = 0; i < node.size; ++i) total += entries[i] & 255;
+    node.total = static_cast<std::uint16_t>(total);
 }
 
 }  // namespace lmzip::mix

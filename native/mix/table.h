@@ -15,8 +15,10 @@ struct Node {
 
     std::uint32_t* entries() { return reinterpret_cast<std::uint32_t*>(this + 1); }
     const std::uint32_t* entries() const { return reinterpret_cast<const std::uint32_t*>(this + 1); }
-    // Places in `entries` where token's count is, or `size`.
+    // Place in `entries` where token's count is, or `size`.
     std::uint16_t find(std::uint32_t token) const;
+    // Place of the greatest count, the first of those; `size` > 0.
+    std::uint16_t likeliest() const;
 };
 
 // Nodes in pairs; a context lives in either node of the pair that its hash names.
@@ -41,6 +43,7 @@ class Table {
         void operator()(void* p) const;
     };
     std::unique_ptr<std::uint8_t, Free> memory_;
+    std::uint8_t* nodes_;  // in there, so that a pair begins with a line of the processor's cache
 };
 
 }  // namespace lmzip::mix
