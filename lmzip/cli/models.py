@@ -69,8 +69,12 @@ def pull(name: str, force: bool, offline: bool, quiet: bool) -> None:
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.help_option("-h", "--help")
 def add(source: Path, name: str | None, force: bool, quiet: bool) -> None:
-    """Convert SOURCE: a GGUF file, or a folder with config.json, tokenizer.json, *.safetensors."""
-    chosen = name or source.resolve().name.removesuffix(".gguf").lower()
+    """Convert SOURCE: a GGUF file, or a folder with config.json, tokenizer.json, *.safetensors.
+
+    A pack (*.lmzpack) is installed as it is.
+    """
+    base = source.resolve().name.removesuffix(".gguf").removesuffix(".lmzpack")
+    chosen = name or base.lower()
     pack = _store().add(source, chosen, force=force, progress=ModelBar(show=not quiet))
     if not quiet:
         print(f"{chosen}: identity {pack.identity.hex()}")

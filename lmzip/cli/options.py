@@ -109,8 +109,8 @@ def _running_options(function: F, device: str) -> F:
             click.option("--device", default=device, show_default=True, metavar="DEVICE",
                          help="cpu, cuda (all GPUs), cuda:N, or auto: CUDA where there is any."),
             click.option("--memory-limit", metavar="SIZE", callback=parse_size, default="4G",
-                         show_default=True, help="Refuse what needs a larger cache than this (a GPU's own memory "
-                              "is not limited)."),
+                         show_default=True,
+                         help="Refuse what needs a larger cache than this (not on a GPU)."),
             click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE",
                          help="Never touch the network."),
         ],

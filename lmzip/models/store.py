@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.selftest import selftest_digest
+from ..engine.selftest import require_selftest, selftest_digest
 from ..engine.weights import Pack
 from ..errors import (
     EngineError,
@@ -132,7 +132,10 @@ class ModelStore:
     def add(
         self, source: Path, name: str, *, force: bool = False, progress: Progress | None = None
     ) -> Pack:
-        """Convert a checkpoint (a GGUF file or a Hugging Face folder) into an installed pack."""
+        """Install a pack, or what a GGUF file or a Hugging Face folder converts to.
+
+        A pack keeps its identity, whatever its name.
+        """
         from .checkpoint import read_folder
         from .gguf_checkpoint import read_gguf
 
@@ -144,6 +147,8 @@ class ModelStore:
                 raise ModelError(f"model {name!r} exists already (--force replaces it)")
             if source.is_dir():
                 checkpoint = read_folder(source, name)
+            elif source.name.endswith(_SUFFIX) and source.is_file():
+                return self._copy(source, name)
             elif source.is_file():
                 checkpoint = read_gguf(source, name)
             else:
@@ -177,6 +182,15 @@ class ModelStore:
         path = self.path(pack.name)
         write_pack(dataclasses.replace(pack, selftest=answer), path)
         return Pack.open(path, verify=False)
+
+    def _copy(self, source: Path, name: str) -> Pack:
+        from ..engine.reference import ReferenceEngine
+        from .convert import write_pack
+
+        pack = Pack.open(source)
+        require_selftest(ReferenceEngine(pack), pack)
+        write_pack(dataclasses.replace(pack, name=name), self.path(name))
+        return Pack.open(self.path(name), verify=False)
 
     def _lock(self, name: str):  # type: ignore[no-untyped-def]
         import filelock
