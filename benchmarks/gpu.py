@@ -30,8 +30,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from lmzip.api import models_home
+from lmzip.codec.job import decode_job, encode_job
 from lmzip.codec.lanes import code_in_lanes
-from lmzip.codec.lm import decode_job, encode_job
 from lmzip.engine import RADIX, Engine, ModelConfig, Pack
 from lmzip.engine.reference import ReferenceEngine
 from lmzip.engine.triton_engine import TritonEngine

@@ -15,6 +15,7 @@
 #include "coder/range_coder.h"
 #include "frequencies.h"
 #include "isa/isa.h"
+#include "lockstep.h"
 #include "mix/mixer.h"
 #include "model.h"
 
@@ -192,6 +193,7 @@ void bind_mixer(nb::module_& m) {
              [check](Mixer& self, Array<const std::int32_t, 2> model, Array<std::int32_t, 2> mixed) {
                  check(self, model.shape(0), mixed.shape(0),
                        model.shape(1) == self.digits() && mixed.shape(1) == self.digits());
+                 nb::gil_scoped_release release;
                  self.high(model.data(), model.shape(0), mixed.data());
              },
              "model"_a, "mixed"_a.noconvert())
@@ -202,12 +204,14 @@ void bind_mixer(nb::module_& m) {
                        high.shape(0) == model.shape(0) && model.shape(1) == 256 && mixed.shape(1) == 256);
                  below(high, self.digits());
                  if (!self.may_low(model.shape(0))) throw std::invalid_argument("high must be asked before");
+                 nb::gil_scoped_release release;
                  self.low(high.data(), model.data(), model.shape(0), mixed.data());
              },
              "high"_a, "model"_a, "mixed"_a.noconvert())
         .def_prop_ro("model_bits", &Mixer::model_bits)
         .def("prime", [below](Mixer& self, Array<const std::int64_t, 1> tokens) {
             below(tokens, self.digits() * 256);
+            nb::gil_scoped_release release;
             self.prime(tokens.data(), tokens.shape(0));
         })
         .def("restart", &Mixer::restart)
@@ -216,6 +220,7 @@ void bind_mixer(nb::module_& m) {
             below(tokens, self.digits() * 256);
             if (!self.may_update(tokens.shape(0)))
                 throw std::invalid_argument("high and low must be asked before");
+            nb::gil_scoped_release release;
             self.update(tokens.data(), tokens.shape(0));
         });
 }
@@ -232,6 +237,7 @@ void bind_coder(nb::module_& m) {
                  for (std::size_t i = 0; i < rows; ++i)
                      if (symbols.data()[i] < 0 || static_cast<std::size_t>(symbols.data()[i]) >= n)
                          throw std::invalid_argument("a symbol has no frequency");
+                 nb::gil_scoped_release release;
                  self.encode(freqs.data(), symbols.data(), rows, n);
              })
         .def_prop_ro("words", &RangeEncoder::words)
@@ -250,10 +256,83 @@ void bind_coder(nb::module_& m) {
              [](RangeDecoder& self, Array<const std::int32_t, 2> freqs, Array<std::int64_t, 1> symbols) {
                  if (symbols.shape(0) != freqs.shape(0) || freqs.shape(1) == 0)
                      throw std::invalid_argument("one symbol a row of freqs");
+                 nb::gil_scoped_release release;
                  return self.decode(freqs.data(), symbols.data(), freqs.shape(0), freqs.shape(1));
              },
              "freqs"_a, "symbols"_a.noconvert(),
              "False if the payload is none of this coder's.");
+}
+
+// Blocks' coders and mixers, kept alive, in lockstep.
+class BoundLockstep {
+  public:
+    using Rows = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::device::cpu>;
+
+    BoundLockstep(nb::list mixers, nb::list coders, Array<const std::int64_t, 1> streams, std::size_t threads)
+        : mixers_(std::move(mixers)), coders_(std::move(coders)) {
+        if (mixers_.size() != coders_.size() || coders_.size() != streams.shape(0))
+            throw std::invalid_argument("every block has a coder, a mixer or None, and streams");
+        std::vector<lmzip::Lockstep::Block> blocks;
+        for (std::size_t b = 0; b < coders_.size(); ++b) {
+            lmzip::Lockstep::Block block{};
+            if (!mixers_[b].is_none()) block.mixer = nb::cast<lmzip::mix::Mixer*>(mixers_[b]);
+            if (nb::isinstance<lmzip::RangeEncoder>(coders_[b]))
+                block.encoder = nb::cast<lmzip::RangeEncoder*>(coders_[b]);
+            else
+                block.decoder = nb::cast<lmzip::RangeDecoder*>(coders_[b]);
+            block.streams = static_cast<std::size_t>(streams.data()[b]);
+            if (block.mixer && block.streams > block.mixer->streams())
+                throw std::invalid_argument("a mixer has too few streams");
+            blocks.push_back(block);
+        }
+        steps_ = std::make_unique<lmzip::Lockstep>(std::move(blocks), threads);
+    }
+
+    // In place, what is coded: `digits`, or `tokens` behind them.
+    bool code(Rows freqs, Array<const std::int64_t, 1> active, Array<std::int64_t, 1> digits,
+              Array<std::int64_t, 1> tokens, bool low) {
+        const auto& blocks = steps_->blocks();
+        const std::size_t n = freqs.shape(1);
+        if (freqs.shape(0) != steps_->streams() || n == 0 || (low && n != 256) || 
+            (n > 1 && freqs.stride(1) != 1) ||
+            (freqs.shape(0) > 1 && freqs.stride(0) < static_cast<std::int64_t>(n)) || active.shape(0) != blocks.size() ||
+            digits.shape(0) != steps_->streams() || tokens.shape(0) != steps_->streams())
+            throw std::invalid_argument("arrays must be of all blocks' streams");
+        for (std::size_t b = 0, i = 0; b < blocks.size(); i += blocks[b++].streams) {
+            const auto rows = static_cast<std::size_t>(active.data()[b]);
+            if (rows > blocks[b].streams) throw std::invalid_argument("more streams go on than there are");
+            const auto* mixer = blocks[b].mixer;
+            if (mixer && !low && mixer->digits() != n)
+                throw std::invalid_argument("a mixer has other digits");
+            if (mixer && low && rows && !mixer->may_low(rows))
+                throw std::invalid_argument("high digits must come before low ones");
+            for (std::size_t row = i; row < i + rows; ++row) {
+                if (blocks[b].encoder &&
+                    (tokens.data()[row] < 0 || (low ? tokens.data()[row] >> 8 != digits.data()[row]
+                                                    : tokens.data()[row] >> 8 >= static_cast<std::int64_t>(n))))
+                    throw std::invalid_argument("a token has no frequency");
+                if (mixer && low &&
+                    (digits.data()[row] < 0 || digits.data()[row] >= static_cast<std::int64_t>(mixer->digits())))
+                    throw std::invalid_argument("a digit lies outside the vocabulary");
+            }
+        }
+        nb::gil_scoped_release release;
+        const std::size_t stride = freqs.shape(0) > 1 ? static_cast<std::size_t>(freqs.stride(0)) : n;
+        return low ? steps_->low(freqs.data(), stride, active.data(), digits.data(), tokens.data())
+                   : steps_->high(freqs.data(), stride, n, active.data(), tokens.data(), digits.data());
+    }
+
+  private:
+    nb::list mixers_, coders_;
+    std::unique_ptr<lmzip::Lockstep> steps_;
+};
+
+void bind_lockstep(nb::module_& m) {
+    nb::class_<BoundLockstep>(m, "Lockstep", "Blocks that mix and code a step of their streams together.")
+        .def(nb::init<nb::list, nb::list, Array<const std::int64_t, 1>, std::size_t>(), "mixers"_a, "coders"_a,
+             "streams"_a, "threads"_a)
+        .def("code", &BoundLockstep::code, "freqs"_a.noconvert(), "active"_a, "digits"_a.noconvert(),
+             "tokens"_a.noconvert(), "low"_a, "False if a payload is none of this coder's.");
 }
 
 }  // namespace
@@ -263,6 +342,7 @@ NB_MODULE(_native, m) {
     bind_model(m);
     bind_mixer(m);
     bind_coder(m);
+    bind_lockstep(m);
     m.def(
         "frequencies",
         [](Array<const std::int32_t, 2> weights, Array<std::int32_t, 2> freqs) {

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import lmzip
 from lmzip.codec import ArchiveIndex, CodingParameters, OneModel, compress_stream, decompress_stream
 from lmzip.codec.classical import best_classical, looks_incompressible
-from lmzip.codec.lm import code_jobs, decode_job, encode_job
+from lmzip.codec.job import decode_job, encode_job
+from lmzip.codec.lm import code_jobs
 from lmzip.codec.streams import join_streams, round_lengths, split_streams, stream_lengths
 from lmzip.errors import CorruptError, UsageError
 from lmzip.format import BlockKind
@@ -269,7 +270,7 @@ def test_forged_blocks_never_decode_to_something_else(tiny_models):
 
 def test_tokens_beyond_the_vocabulary_are_an_error(tiny_models):
     """The last block of 256 low digits is not full: such a token can be coded, not decoded."""
-    from lmzip.codec.lm import LmJob
+    from lmzip.codec.job import LmJob
     from lmzip.coder import new_encoder
 
     vocab = tiny_models.model.engine.config.vocab
@@ -472,7 +473,7 @@ def test_a_solid_archive_is_read_on_behind_damage(tiny_models):
 
 def test_solid_blocks_can_do_without_mixing(tiny_models, monkeypatch):
     """Each block is judged by its own bits, not by those of the run."""
-    from lmzip.codec.lm import LmJob
+    from lmzip.codec.job import LmJob
 
     judged = []
     original = LmJob.mixing_hurts

@@ -27,7 +27,8 @@ from lmzip.codec import (
 from lmzip.codec.block_encoder import BlockEncoder
 from lmzip.codec.conditioned import ConditionedEngine
 from lmzip.codec.decompressor import BlockDecoder
-from lmzip.codec.lm import code_jobs, encode_job
+from lmzip.codec.job import encode_job
+from lmzip.codec.lm import code_jobs
 from lmzip.errors import CorruptError, LmzipError, SideInformationError
 from lmzip.format import Block, BlockKind, Header, SideReference, SideSource, Trailer, content_crc
 from lmzip.models.source import load_model

@@ -16,7 +16,8 @@ import pytest
 
 from lmzip.codec import conditioned as conditioned_module
 from lmzip.codec.conditioned import ConditionedEngine, ThoughtPlan
-from lmzip.codec.lm import code_jobs, decode_job, encode_job
+from lmzip.codec.job import decode_job, encode_job
+from lmzip.codec.lm import code_jobs
 from lmzip.engine.arithmetic import frequencies
 from lmzip.mix import new_mixer
 

@@ -11,8 +11,8 @@ import pytest
 
 import lmzip
 from lmzip.codec import CodingParameters, OneModel, compress_stream, decompress_stream
+from lmzip.codec.job import decode_job, encode_job
 from lmzip.codec.lanes import code_in_lanes, deal
-from lmzip.codec.lm import decode_job, encode_job
 from lmzip.errors import DeviceMemoryError
 from lmzip.models.source import load_model
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lmzip.codec import CodingParameters, OneModel, compress_stream, token_costs
-from lmzip.codec.lm import LmJob
+from lmzip.codec.job import LmJob
 from lmzip.format import BlockKind
 
 from .test_scoring import TEXT

@@ -23,7 +23,8 @@ from lmzip.codec import (
 )
 from lmzip.codec import conditioned as conditioned_module
 from lmzip.codec.conditioned import ConditionedEngine, ThoughtPlan
-from lmzip.codec.lm import LmJob, code_jobs, encode_job
+from lmzip.codec.job import LmJob, encode_job
+from lmzip.codec.lm import code_jobs
 from lmzip.codec.thoughts import ChainMixture, Generator, draw_digit
 from lmzip.engine.arithmetic import frequencies
 from lmzip.errors import MemoryLimitError, SideInformationError

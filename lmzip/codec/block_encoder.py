@@ -16,8 +16,8 @@ from ..format import (
 )
 from ..mix import Mixer
 from .classical import best_classical, looks_incompressible
+from .job import LmJob, Tokens, encode_job
 from .lanes import code_in_lanes
-from .lm import LmJob, Tokens, encode_job
 from .model import (
     CodecModel,
     Mixers,

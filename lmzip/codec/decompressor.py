@@ -30,8 +30,8 @@ from ..format.fields import ByteSource
 from ..mix import MIXING_VERSION, Mixer
 from .classical import decode_classical
 from .compressor import DEFAULT_MEMORY_LIMIT
+from .job import decode_job
 from .lanes import code_in_lanes
-from .lm import decode_job
 from .model import CodecModel, Mixers, ModelSource, cache_bytes, require_memory
 from .side import MAX_DICTIONARY_BYTES, Conditioning, SideInformation
 

@@ -1,7 +1,7 @@
 """Blocks dealt to engines that work at the same time: several GPUs, or one and the coder beside it.
 
-A lane is a thread that calls one engine. While it codes tokens on the host (which takes no
-interpreter lock) another has its engine compute. Who does what never changes a byte.
+A lane is a thread that calls one engine. While it codes tokens on the host (in C++, in calls that
+leave the interpreter to others) another has its engine compute. Who does what never changes a byte.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from ..engine import Engine
-from .lm import LmJob, code_jobs
+from ..engine.cores import available_cores
+from .job import LmJob
+from .lm import code_jobs
 
 __all__ = ["code_in_lanes", "deal"]
 
@@ -42,9 +44,17 @@ def code_in_lanes(
 ) -> None:
     """`code_jobs` by all the engine's lanes. The first error ends them all."""
     parts = deal(jobs, len(engine.lanes) or 1)
+    # An engine of lanes computes elsewhere, so that the host's processors are free for the coder.
+    threads = max(1, available_cores() // len(parts)) if engine.lanes and parts else 1
     if len(parts) < 2:
         code_jobs(
-            engine, jobs, window=window, sinks=sinks, slice_rows=slice_rows, progress=progress
+            engine,
+            jobs,
+            window=window,
+            sinks=sinks,
+            slice_rows=slice_rows,
+            coding_threads=threads,
+            progress=progress,
         )
         return
     stop, reporting = threading.Event(), threading.Lock()
@@ -57,7 +67,15 @@ def code_in_lanes(
                 progress(done)
 
     def run(lane: Engine, part: list[LmJob]) -> None:
-        code_jobs(lane, part, window=window, sinks=sinks, slice_rows=slice_rows, progress=advance)
+        code_jobs(
+            lane,
+            part,
+            window=window,
+            sinks=sinks,
+            slice_rows=slice_rows,
+            coding_threads=threads,
+            progress=advance,
+        )
 
     with ThreadPoolExecutor(len(parts)) as pool:
         try:

@@ -13,7 +13,8 @@ from ..engine import PRECISION, RADIX
 from ..mix import Mixer
 from .block_encoder import BlockEncoder
 from .compressor import DEFAULT_MEMORY_LIMIT, split_blocks
-from .lm import LmJob, Tokens, code_jobs
+from .job import LmJob, Tokens
+from .lm import code_jobs
 from .model import CodecModel, OneModel
 from .parameters import CodingParameters
 from .streams import round_lengths, stream_spans

@@ -23,7 +23,7 @@ from ..format.side import (
 )
 from ..text import MAX_SIDE_BYTES, best_splitting, side_tokens
 from .conditioned import ConditionedEngine, ThoughtPlan
-from .lm import LmJob
+from .job import LmJob
 from .model import CodecModel, cache_bytes, require_memory
 
 __all__ = ["MAX_DICTIONARY_BYTES", "Conditioning", "SideInformation", "SideParameters"]

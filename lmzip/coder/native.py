@@ -17,34 +17,34 @@ class NativeEncoder:
     """See `Encoder`."""
 
     def __init__(self) -> None:
-        self._coder: Any = extension.RangeEncoder()
+        self.native: Any = extension.RangeEncoder()
 
     def code(self, freqs: Freqs, symbols: Symbols | None) -> Symbols:
         assert symbols is not None
         if freqs.shape[1] > 1:
-            self._coder.encode(freqs, symbols)
+            self.native.encode(freqs, symbols)
         return symbols
 
     @property
     def ideal_bits(self) -> float:
-        return float(self._coder.ideal_bits)
+        return float(self.native.ideal_bits)
 
     def size_bytes(self) -> int:
-        return int(self._coder.words) * 4
+        return int(self.native.words) * 4
 
     def finish(self) -> bytes:
-        return bytes(self._coder.finish())
+        return bytes(self.native.finish())
 
 
 class NativeDecoder:
     """See `SymbolCoder`; past the payload's end it reads zeros."""
 
     def __init__(self, payload: bytes) -> None:
-        self._coder: Any = extension.RangeDecoder(payload)
+        self.native: Any = extension.RangeDecoder(payload)
 
     def code(self, freqs: Freqs, symbols: Symbols | None = None) -> Symbols:
         assert symbols is None
         decoded = np.zeros(len(freqs), np.int64)
-        if freqs.shape[1] > 1 and not self._coder.decode(freqs, decoded):
+        if freqs.shape[1] > 1 and not self.native.decode(freqs, decoded):
             raise CorruptError("the payload does not decode")
         return decoded

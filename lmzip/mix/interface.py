@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..extension import extension
 from .reference import CONTEXTS, ReferenceMixer
 
-__all__ = ["MIXING_VERSION", "Mixer", "mixer_bytes", "new_mixer", "table_bits"]
+__all__ = ["MIXING_VERSION", "Mixer", "NativeMixer", "mixer_bytes", "new_mixer", "table_bits"]
 
 MIXING_VERSION = 1
 """Of NUMERICS.md, section 13."""
@@ -55,33 +55,33 @@ class Mixer(Protocol):
 
 
 class NativeMixer:
-    """native/mix/mixer.h."""
+    """native/mix/mixer.h, which is `native`."""
 
     def __init__(self, words: NDArray[np.bool_], streams: int, bits: int) -> None:
-        self._mixer: Any = extension.Mixer(words.astype(np.uint8), streams, bits)
+        self.native: Any = extension.Mixer(words.astype(np.uint8), streams, bits)
 
     @property
     def model_bits(self) -> float:
-        return float(self._mixer.model_bits)
+        return float(self.native.model_bits)
 
     def high(self, freqs: Freqs) -> Freqs:
         mixed = np.empty_like(freqs)
-        self._mixer.high(freqs, mixed)
+        self.native.high(freqs, mixed)
         return mixed
 
     def low(self, high: Tokens, freqs: Freqs) -> Freqs:
         mixed = np.empty_like(freqs)
-        self._mixer.low(high, freqs, mixed)
+        self.native.low(high, freqs, mixed)
         return mixed
 
     def update(self, tokens: Tokens) -> None:
-        self._mixer.update(tokens)
+        self.native.update(tokens)
 
     def prime(self, tokens: Tokens) -> None:
-        self._mixer.prime(tokens)
+        self.native.prime(tokens)
 
     def restart(self) -> None:
-        self._mixer.restart()
+        self.native.restart()
 
 
 def table_bits(tokens: int, limit: int) -> int:

@@ -2,11 +2,14 @@
 // `make sanitize` runs this under AddressSanitizer and UndefinedBehaviorSanitizer. Their bits are
 // compared with the references' in tests/test_mix.py and tests/test_coder.py. Exit status 1 on failure.
 
+#include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <random>
 #include <vector>
 
 #include "../coder/range_coder.h"
+#include "../lockstep.h"
 #include "../mix/mixer.h"
 
 using namespace lmzip;
@@ -101,6 +104,52 @@ bool round_trip(std::size_t vocab, std::size_t streams, std::size_t length, unsi
     });
 }
 
+// Blocks in lockstep on several threads, every other one mixed, their rows apart in memory: there and back.
+bool lockstep(std::size_t vocab, std::size_t streams, std::size_t threads) {
+    constexpr std::size_t kBlocks = 4, kLength = 60, kApart = 5;
+    std::vector<Steps> blocks;
+    for (std::size_t b = 0; b < kBlocks; ++b) blocks.emplace_back(vocab, streams, kLength, 9u);
+    const std::vector<std::uint8_t> words(vocab, 1);
+    const std::size_t digits = blocks[0].digits(), all = kBlocks * streams;
+    std::vector<std::vector<std::uint8_t>> payloads;
+    for (const bool encoding : {true, false}) {
+        std::vector<std::unique_ptr<mix::Mixer>> mixers;
+        std::vector<RangeEncoder> encoders(kBlocks);
+        std::vector<RangeDecoder> decoders;
+        for (const auto& payload : payloads) decoders.emplace_back(payload);
+        std::vector<Lockstep::Block> parts;
+        for (std::size_t b = 0; b < kBlocks; ++b) {
+            mixers.push_back(b % 2 ? std::make_unique<mix::Mixer>(words.data(), vocab, streams, 9u) : nullptr);
+            parts.push_back({mixers[b].get(), encoding ? &encoders[b] : nullptr,
+                             encoding ? nullptr : &decoders[b], streams});
+        }
+        Lockstep steps(parts, threads);
+        for (std::size_t t = 0; t < kLength; ++t) {
+            std::vector<std::int32_t> high(all * (digits + kApart)), low(all * (256 + kApart));
+            std::vector<std::int64_t> known(all), found(all), active(kBlocks);
+            for (std::size_t b = 0; b < kBlocks; ++b) {
+                active[b] = static_cast<std::int64_t>(t + b < kLength ? streams : t % 2);
+                for (std::size_t i = 0; i < streams; ++i) {
+                    const std::size_t row = b * streams + i, at = t * streams + i;
+                    known[row] = blocks[b].tokens[at];
+                    std::copy_n(&blocks[b].high[at * digits], digits, &high[row * (digits + kApart)]);
+                    std::copy_n(&blocks[b].low[at * 256], 256, &low[row * (256 + kApart)]);
+                }
+            }
+            std::vector<std::int64_t> tokens = encoding ? known : found;
+            if (!steps.high(high.data(), digits + kApart, digits, active.data(), tokens.data(), found.data()) ||
+                !steps.low(low.data(), 256 + kApart, active.data(), found.data(), tokens.data()))
+                return false;
+            for (std::size_t b = 0; b < kBlocks; ++b)
+                for (std::size_t i = 0; i < static_cast<std::size_t>(active[b]); ++i)
+                    if (tokens[b * streams + i] != known[b * streams + i]) return false;
+        }
+        if (encoding)
+            for (const RangeEncoder& encoder : encoders) payloads.push_back(encoder.finish());
+    }
+    return true;
+}
+
 }  // namespace
 
 int main() {
@@ -113,6 +162,13 @@ int main() {
                 ++failures;
                 std::printf("FAILED vocabulary %zu, %zu streams, %u bits\n", vocab, streams, bits);
             }
+    for (const std::size_t vocab : {200, 5000})
+        for (const std::size_t threads : {1, 2, 5}) {
+            ++checks;
+            if (lockstep(vocab, 7, threads)) continue;
+            ++failures;
+            std::printf("FAILED blocks in lockstep, vocabulary %zu, %zu threads\n", vocab, threads);
+        }
     std::printf("%-12s %d checks\n", "coding", checks);
     return failures == 0 ? 0 : 1;
 }
