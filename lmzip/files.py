@@ -24,7 +24,11 @@ def atomic_output(
     """
     if not overwrite and target.exists():
         raise FileExistsError(f"{target} exists already")
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".lmzip-", suffix=".tmp")
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".lmzip-", suffix=".tmp")
+    except OSError as error:  # about the target, not about a name that nobody knows
+        error.filename = str(target)
+        raise
     temporary = Path(name)
     try:
         with open(handle, "wb") as file:

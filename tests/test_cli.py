@@ -78,6 +78,10 @@ def test_stdout_and_several_files(lmzip, text, tmp_path):
     assert lmzip("-dc", stdin=packed.stdout).stdout == TEXT + b"second"
 
 
+def test_a_missing_folder_is_named(lmzip, text):
+    failed_with(lmzip("-o", "nowhere/x.lmz", "note.txt"), "nowhere/x.lmz: No such file")
+
+
 def test_output_name_rm_and_force(lmzip, text, tmp_path):
     assert lmzip("-o", "x.lmz", "--rm", "note.txt").returncode == 0
     assert listing(tmp_path) == ["x.lmz"]

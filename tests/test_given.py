@@ -397,3 +397,13 @@ def test_commands(lmzip, tmp_path):
     assert missing.returncode == 2
     assert len(missing.stderr.splitlines()) == 1
     assert b"--given" in lmzip("--given-prefix", "5", "-c", "x").stderr
+
+
+def test_what_does_not_help_is_said(lmzip, tmp_path):
+    (tmp_path / "x").write_bytes(b"The quick brown fox jumps over the lazy dog.\n" * 3)
+    (tmp_path / "y").write_bytes(bytes(range(256)))
+    result = lmzip("--given", "y", "--think", "3", "x")
+    assert result.stderr == b"lmzip: x: not smaller with --given and --think, so coded without\n"
+    assert lmzip("-dc", "x.lmz").stdout == (tmp_path / "x").read_bytes()
+    quiet = lmzip("-q", "--think", "2", "-c", "x")
+    assert (quiet.returncode, quiet.stderr) == (0, b"")

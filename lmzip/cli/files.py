@@ -84,6 +84,8 @@ class _Session:
         self.options = options
         self.side_parameters = chosen_side_parameters(given)
         self.side = chosen_side(given)
+        used = [f"--{option}" for option in ("given", "think") if given[option]]
+        self._side_options = " and ".join(used)
         name, self.parameters = chosen_parameters(given, given["model"])
         self._model_bar = ModelBar(show=not options.quiet)
         self.models = open_models(given, name, progress=self._model_bar, notice=self._notice)
@@ -169,7 +171,9 @@ class _Session:
                 side_parameters=self.side_parameters,
                 progress=bar,
             )
-        if summary.side_tokens > summary.prefix_tokens:
+        if self.side is not None and not any(kind.given for kind, n in summary.blocks.items() if n):
+            self._notice(f"{_label(name)}: not smaller with {self._side_options}, so coded without")
+        elif summary.side_tokens > summary.prefix_tokens:
             self._notice(
                 f"{_label(name)}: of the {summary.side_tokens:,} tokens of --given the model reads "
                 f"the last {summary.prefix_tokens:,} before each stream; mixing knows them all"
