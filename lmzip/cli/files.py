@@ -8,14 +8,21 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import click
 
 from ..errors import LmzipError, UsageError
+from .ahead import Ahead
 from .progress import CodingBar, ModelBar
 
+if TYPE_CHECKING:
+    from ..codec import CompressionSummary
+
 __all__ = ["run"]
+
+Coded: TypeAlias = "tuple[bytes, CompressionSummary] | bytes | LmzipError"
+"""Of a small file: its archive and what was written, or its contents, or what is wrong with it."""
 
 SUFFIX = ".lmz"
 STDIN = "-"
@@ -53,9 +60,10 @@ def run(files: Sequence[str], **given: Any) -> None:
         sys.exit(list_archives(files))
     session = _Session(options, given)
     failed = 0
-    for name in files:
+    ahead = session.ahead(files)
+    for number, name in enumerate(files):
         try:
-            session.one(name)
+            session.one(name, ahead.take(number))
         except LmzipError as error:
             failed = max(failed, 2 if isinstance(error, UsageError) else 1)
             print(f"lmzip: {_label(name)}: {error}", file=sys.stderr)
@@ -94,29 +102,63 @@ class _Session:
         if not self.options.quiet:
             print(f"lmzip: {message}", file=sys.stderr)
 
-    def one(self, name: str) -> None:
-        """Compress, decompress or test one file."""
+    def ahead(self, names: Sequence[str]) -> Ahead[Coded]:
+        """Small files' results, ahead of their turn."""
+        from ..codec import MANY_BYTES
+
+        def wanted(name: str) -> bool:
+            try:
+                if self.options.mode != "test":
+                    self._target(name)
+            except _Skip:
+                return False
+            return name != STDIN
+
+        return Ahead(names, largest=MANY_BYTES, wanted=wanted, code=self._code_many)
+
+    def _code_many(self, contents: list[bytes]) -> Sequence[Coded]:
+        from ..codec import compress_many, decompress_many
+
+        limit = self.options.memory_limit
+        size = sum(map(len, contents)) if self.options.mode == "compress" else None
+        with CodingBar(f"{len(contents)} files", size, show=not self.options.quiet) as bar:
+            if self.options.mode == "compress":
+                return compress_many(
+                    contents,
+                    self.models,
+                    self.parameters,
+                    memory_limit=limit,
+                    side=self.side,
+                    side_parameters=self.side_parameters,
+                    progress=bar,
+                )
+            return decompress_many(
+                contents, self.models, memory_limit=limit, side=self.side, progress=bar
+            )
+
+    def one(self, name: str, ahead: tuple[bytes, Coded] | None) -> None:
+        """Compress, decompress or test one file, or write what came of it ahead of its turn."""
         options = self.options
         source = _open_input(name, options)
         try:
             if options.mode == "test":
-                size = self._decompress(name, source, _Discard())
+                size = self._decompress(name, source, _Discard(), ahead)
                 if options.verbose:
                     print(f"{_label(name)}: OK, {size} bytes", file=sys.stderr)
                 return
             target = self._target(name)
             if target is None:
-                self._code(name, source, _standard_output(options))
+                self._code(name, source, _standard_output(options), ahead)
                 return
             from ..files import atomic_output
 
             if target.exists() and not target.is_file():  # a device or a pipe: written to
                 with open(target, "wb") as out:
-                    self._code(name, source, out)
+                    self._code(name, source, out, ahead)
                 return
             like = os.fstat(source.fileno()) if name != STDIN else None
             with atomic_output(target, overwrite=options.force, like=like) as out:
-                self._code(name, source, out)
+                self._code(name, source, out, ahead)
         finally:
             if name != STDIN:
                 source.close()
@@ -148,19 +190,32 @@ class _Session:
             raise _Skip("input and output are the same file")
         return target
 
-    def _code(self, name: str, source: BinaryIO, out: BinaryIO) -> None:
+    def _code(
+        self, name: str, source: BinaryIO, out: BinaryIO, ahead: tuple[bytes, Coded] | None
+    ) -> None:
         if self.options.mode == "compress":
-            self._compress(name, source, out)
+            self._compress(name, source, out, ahead)
         else:
-            self._decompress(name, source, out)
+            self._decompress(name, source, out, ahead)
         out.flush()
 
-    def _compress(self, name: str, source: BinaryIO, out: BinaryIO) -> None:
+    def _compress(
+        self, name: str, source: BinaryIO, out: BinaryIO, ahead: tuple[bytes, Coded] | None
+    ) -> None:
+        made = _still_right(ahead, source)
+        if isinstance(made, tuple):
+            archive, summary = made
+            out.write(archive)
+        else:
+            summary = self._compress_alone(name, source, out)
+        self._report(name, summary)
+
+    def _compress_alone(self, name: str, source: BinaryIO, out: BinaryIO) -> CompressionSummary:
         from ..codec import compress_stream
 
         size = _regular_size(source)
         with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
-            summary = compress_stream(
+            return compress_stream(
                 source,
                 out.write,
                 self.models,
@@ -171,6 +226,8 @@ class _Session:
                 side_parameters=self.side_parameters,
                 progress=bar,
             )
+
+    def _report(self, name: str, summary: CompressionSummary) -> None:
         if self.side is not None and not any(kind.given for kind, n in summary.blocks.items() if n):
             self._notice(f"{_label(name)}: not smaller with {self._side_options}, so coded without")
         elif summary.side_tokens > summary.prefix_tokens:
@@ -190,8 +247,20 @@ class _Session:
                 file=sys.stderr,
             )
 
-    def _decompress(self, name: str, source: BinaryIO, out: BinaryIO | _Discard) -> int:
+    def _decompress(
+        self,
+        name: str,
+        source: BinaryIO,
+        out: BinaryIO | _Discard,
+        ahead: tuple[bytes, Coded] | None,
+    ) -> int:
         from ..codec import decompress_stream
+
+        made = _still_right(ahead, source)
+        if isinstance(made, LmzipError):
+            raise made
+        if isinstance(made, bytes):
+            return out.write(made)
 
         with CodingBar(_label(name), None, show=not self.options.quiet) as bar:
             return decompress_stream(
@@ -209,6 +278,17 @@ class _Discard:
 
     def write(self, data: bytes) -> int:
         return len(data)
+
+
+def _still_right(ahead: tuple[bytes, Coded] | None, source: BinaryIO) -> Coded | None:
+    """What came of a file ahead of its turn, unless it has changed since."""
+    if ahead is None:
+        return None
+    data, made = ahead
+    if source.read(len(data) + 1) == data:
+        return made
+    source.seek(0)
+    return None
 
 
 def _open_input(name: str, options: _Options) -> BinaryIO:

@@ -4,6 +4,7 @@ from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_strea
 from .conditioned import ConditionedEngine, ThoughtPlan
 from .decompressor import decompress_stream
 from .ledger import LedgerItem, ledger
+from .many import MANY_BYTES, compress_many, decompress_many
 from .model import CodecModel, ModelSource, OneModel, model_reference
 from .pair import read_pair, write_pair
 from .parameters import CodingParameters
@@ -14,6 +15,7 @@ from .streams import stream_spans
 
 __all__ = [
     "DEFAULT_MEMORY_LIMIT",
+    "MANY_BYTES",
     "ArchiveIndex",
     "BlockReader",
     "CodecModel",
@@ -28,7 +30,9 @@ __all__ = [
     "SideParameters",
     "ThoughtPlan",
     "TokenCosts",
+    "compress_many",
     "compress_stream",
+    "decompress_many",
     "decompress_stream",
     "ledger",
     "model_reference",

@@ -204,26 +204,33 @@ class BlockEncoder:
             kinds |= dict.fromkeys(alone, _KINDS[given, False])
         return kinds, jobs
 
+    def room(self) -> tuple[int, int]:
+        """Streams that the engine likes in lockstep, and bytes of cache there may be. Loads it."""
+        engine = self.model.engine
+        own = engine.cache_memory()
+        return engine.lockstep_streams, self._memory_limit if own is None else own
+
+    def load(self, data: bytes) -> tuple[int, int]:
+        """About how many streams, and bytes of cache, a block of these contents takes."""
+        tokens = max(1, round(len(data) / _BYTES_A_TOKEN))
+        return self.reference.streams(tokens), self._cache_bytes(tokens, self._side is not None)
+
     def blocks_at_once(self, first: bytes) -> int:
         """How many blocks like the first to encode in lockstep: one, but for engines with memory of
         their own as many as that has room for and they like. Loads the model."""
-        own = self.model.engine.cache_memory()
-        if own is None or self.parameters.solid or not first:
+        if self.parameters.solid or self.model.engine.cache_memory() is None:
             return 1
-        tokens = max(1, round(len(first) / _BYTES_A_TOKEN))
-        each = cache_bytes(self.model.engine.config, self.reference, tokens)
-        liked = self.model.engine.lockstep_streams // self.reference.streams(tokens)
-        return max(1, min(own // each, liked))
+        return max(1, min(m // n for m, n in zip(self.room(), self.load(first), strict=True)))
+
+    def _cache_bytes(self, tokens: int, given: bool) -> int:
+        if given and self.conditioning is not None:
+            return self.conditioning.cache_bytes(self.reference, tokens)
+        return cache_bytes(self.model.engine.config, self.reference, tokens)
 
     def _require_memory(self, tokens: dict[int, Tokens], given: bool) -> None:
         if self.model.engine.cache_memory() is not None:
             return
-        counts = [len(ids) for ids in tokens.values()]
-        if given and self.conditioning is not None:
-            needed = sum(self.conditioning.cache_bytes(self.reference, n) for n in counts)
-        else:
-            config = self.model.engine.config
-            needed = sum(cache_bytes(config, self.reference, n) for n in counts)
+        needed = sum(self._cache_bytes(len(ids), given) for ids in tokens.values())
         require_memory(needed, self._memory_limit)
 
     def new_job(self, ids: Tokens, budget: int, mixer: Mixer | None) -> LmJob:

@@ -7,14 +7,20 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from ..errors import UsageError
-from ..format import BlockKind, Header, Trailer, pack_compact
+from ..format import Block, BlockKind, Header, Trailer, pack_compact
 from ..format.fields import ByteSource, read_some
 from .block_encoder import BlockEncoder
 from .model import ModelSource
 from .parameters import CodingParameters
 from .side import SideInformation, SideParameters
 
-__all__ = ["DEFAULT_MEMORY_LIMIT", "CompressionSummary", "compress_stream", "split_blocks"]
+__all__ = [
+    "DEFAULT_MEMORY_LIMIT",
+    "CompressionSummary",
+    "compress_stream",
+    "single_archive",
+    "split_blocks",
+]
 
 DEFAULT_MEMORY_LIMIT = 4 << 30
 """Bytes of key/value cache that coding may take."""
@@ -45,6 +51,31 @@ class CompressionSummary:
     blocks: dict[BlockKind, int] = dataclasses.field(
         default_factory=lambda: dict.fromkeys(BlockKind, 0)
     )
+
+    def count(self, data: bytes, block: Block, ideal_bits: float) -> None:
+        """One more block, of these contents; the archive's own bytes are counted elsewhere."""
+        self.content_bytes += len(data)
+        self.tokens += block.tokens
+        self.modelled_bytes += len(data) if block.kind.modelled else 0
+        self.payload_bytes += len(block.payload)
+        self.ideal_bits += ideal_bits
+        self.blocks[block.kind] += 1
+
+
+def single_archive(
+    encoder: BlockEncoder, data: bytes, block: Block, size_bytes: int | None
+) -> bytes:
+    """The archive of the contents of a `single` block; it names a model only if it needs one."""
+    reference = encoder.reference if block.kind.modelled else None
+    given = encoder.header_side(model=block.kind.modelled) if block.kind.given else None
+    short = Header(reference, short=True, side=given).pack()
+    rest = pack_compact(short, block, data)
+    if rest is not None:
+        return short + rest
+    header = Header(reference, size_bytes, side=given).pack()
+    packed = block.pack()
+    digest = hashlib.blake2b(data, digest_size=Trailer.HASH_BYTES).digest()
+    return header + packed + Trailer(len(header), ((len(data), len(packed)),), digest).pack()
 
 
 def _cut(buffer: bytes, size: int) -> int:
@@ -130,30 +161,18 @@ def compress_stream(
     def flush(contents: list[bytes], single: bool) -> None:
         nonlocal header_bytes, finished, estimate
         coded = encoder.encode(contents, single=single)
-        blocks = [block for block, _ideal_bits in coded]
-        packed = [block.pack() for block in blocks]
-        if not header_bytes:
-            # An archive of one block names a model only if it needs one.
-            named = not single or any(block.kind.modelled for block in blocks)
-            reference = encoder.reference if named else None
-            needed = not single or blocks[0].kind.given
-            given = encoder.header_side(model=named) if needed else None
-            header = Header(reference, size_bytes, side=given).pack()
-            if single:
-                short = Header(reference, short=True, side=given).pack()
-                rest = pack_compact(short, blocks[0], contents[0])
-                if rest is not None:
-                    header, packed, finished = short, [rest], True
-            header_bytes = emit(header)
-        for data, (block, ideal_bits), block_bytes in zip(contents, coded, packed, strict=True):
-            digest.update(data)
-            index.append((len(data), emit(block_bytes)))
-            summary.content_bytes += len(data)
-            summary.tokens += block.tokens
-            summary.modelled_bytes += len(data) if block.kind.modelled else 0
-            summary.payload_bytes += len(block.payload)
-            summary.ideal_bits += ideal_bits
-            summary.blocks[block.kind] += 1
+        for data, (block, ideal_bits) in zip(contents, coded, strict=True):
+            summary.count(data, block, ideal_bits)
+        if single:
+            header_bytes = emit(single_archive(encoder, contents[0], coded[0][0], size_bytes))
+            finished = True
+        elif not header_bytes:
+            given = encoder.header_side(model=True)
+            header_bytes = emit(Header(encoder.reference, size_bytes, side=given).pack())
+        if not single:
+            for data, (block, _ideal_bits) in zip(contents, coded, strict=True):
+                digest.update(data)
+                index.append((len(data), emit(block.pack())))
         estimate = 0
         if progress is not None:
             progress(summary.content_bytes, summary.archive_bytes)

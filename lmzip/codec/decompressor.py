@@ -156,6 +156,10 @@ class BlockDecoder:
             return 0
         return self.reference.streams(block.tokens)
 
+    def load(self, block: Block) -> tuple[int, int]:
+        """Streams and bytes of cache that decoding this block takes."""
+        return self.streams(block), self.cache_bytes(block)
+
     def _mixer(self, block: Block) -> Mixer | None:
         if not block.kind.mixed:
             return None
