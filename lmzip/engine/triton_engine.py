@@ -80,7 +80,7 @@ class TritonCache:
             raise EngineError(f"the Triton engine attends to {_POSITIONS_MOST} positions at most")
         if streams * config.kv_heads > _GRID_MOST:
             most = _GRID_MOST // config.kv_heads
-            raise EngineError(f"the Triton engine takes {most} streams of this model at most")
+            raise DeviceMemoryError(f"{streams} streams; the Triton engine takes {most} at most")
         self.position = 0
         self.window, self.sinks, self.length = window, sinks, length
         self._made_for = streams
