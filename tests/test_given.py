@@ -407,3 +407,58 @@ def test_what_does_not_help_is_said(lmzip, tmp_path):
     assert lmzip("-dc", "x.lmz").stdout == (tmp_path / "x").read_bytes()
     quiet = lmzip("-q", "--think", "2", "-c", "x")
     assert (quiet.returncode, quiet.stderr) == (0, b"")
+
+
+def test_what_is_given_is_never_lost(lmzip, tmp_path):
+    y, x = b"The old text, line one.\n" * 9, b"The new text, line one.\n" * 9
+    (tmp_path / "y").write_bytes(y)
+    (tmp_path / "x").write_bytes(x)
+    (tmp_path / "link").symlink_to("y")
+    for words in (("--rm", "y"), ("--rm", "--given", "link", "y"), ("-f", "-o", "y", "x")):
+        result = lmzip("--given", "y", *words)
+        assert result.returncode == 1
+        assert result.stderr.count(b"\n") == 1
+        assert b"--given file" in result.stderr
+        assert (tmp_path / "y").read_bytes() == y
+    result = lmzip("--given", "y", "--rm", "y", "x")
+    assert result.returncode == 1
+    assert (tmp_path / "y").exists()
+    assert not (tmp_path / "x").exists()
+    assert lmzip("-df", "--given", "y", "-o", "y", "x.lmz").returncode == 1
+    assert lmzip("-d", "--given", "y", "--rm", "x.lmz").returncode == 0
+    assert (tmp_path / "x").read_bytes() == x
+    assert (tmp_path / "y").read_bytes() == y
+
+
+def test_thoughts_are_kept_if_one_wants_them(lmzip, tmp_path):
+    (tmp_path / "x").write_bytes(b"Only a little text.\n")
+    words = ("--think", "4", "--temperature", "1/2", "--given-always")
+    assert lmzip(*words, "x").stderr == b""
+    info = json.loads(lmzip("info", "--json", "--ledger", "x.lmz").stdout)
+    assert "given_mixed" in str(info)
+    assert lmzip("-dc", "x.lmz").stdout == (tmp_path / "x").read_bytes()
+    for wrong in (("--temperature", "1/0"), ("--temperature", "0.7"), ("--temperature", "hot"),
+                  ("--temperature", "0", "--chains", "2")):  # fmt: skip
+        result = lmzip("-c", "--think", "4", *wrong, "x")
+        assert result.returncode == 2
+        assert result.stderr.count(b"\n") == 1
+    assert lmzip("-c", "--given-always", "x").returncode == 2
+
+
+def test_pairs_replace_nothing_that_is_read(lmzip, tmp_path):
+    for name in "xy":
+        (tmp_path / name).write_bytes(b"Some text of " + name.encode() + b", and no more.\n")
+    for words, code in (
+        (("x", "y", "-o", "-"), 2),
+        (("x", "y", "-f", "-o", "x"), 2),
+        (("x", "y", "-o", "x"), 1),
+        (("-d", "-f", "xy", "xy", "z"), 2),
+        (("-d", "x", "a", "b"), 1),
+    ):
+        if words[-1] == "z":
+            assert lmzip("pair", "x", "y", "-o", "xy").returncode == 0
+        result = lmzip("pair", *words)
+        assert result.returncode == code, words
+        assert result.stderr.count(b"\n") == 1
+    assert b"x: not an lmzip archive" in result.stderr
+    assert (tmp_path / "x").read_bytes() == b"Some text of x, and no more.\n"

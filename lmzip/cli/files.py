@@ -94,6 +94,7 @@ class _Session:
         self.side = chosen_side(given)
         used = [f"--{option}" for option in ("given", "think") if given[option]]
         self._side_options = " and ".join(used)
+        self._side_files: tuple[str, ...] = given["given"]
         name, self.parameters = chosen_parameters(given, given["model"])
         self._model_bar = ModelBar(show=not options.quiet)
         self.models = open_models(given, name, progress=self._model_bar, notice=self._notice)
@@ -115,6 +116,12 @@ class _Session:
             return name != STDIN
 
         return Ahead(names, largest=MANY_BYTES, wanted=wanted, code=self._code_many)
+
+    def _is_given(self, name: str | Path) -> bool:
+        """Whether the file is what is given, by whatever name."""
+        return os.path.exists(name) and any(
+            os.path.samefile(name, known) for known in self._side_files
+        )
 
     def _code_many(self, contents: list[bytes]) -> Sequence[Coded]:
         from ..codec import compress_many, decompress_many
@@ -139,6 +146,8 @@ class _Session:
     def one(self, name: str, ahead: tuple[bytes, Coded] | None) -> None:
         """Compress, decompress or test one file, or write what came of it ahead of its turn."""
         options = self.options
+        if not options.keep and name != STDIN and self._is_given(name):
+            raise _Skip("a --given file, which decoding takes too, is not removed")
         source = _open_input(name, options)
         try:
             if options.mode == "test":
@@ -184,6 +193,8 @@ class _Session:
             raise _Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
         if target.is_dir():
             raise _Skip(f"{target} is a directory")
+        if self._is_given(target):
+            raise _Skip(f"{target} is a --given file, which decoding takes too")
         if target.is_file() and not options.force:
             raise _Skip(f"{target} exists already (-f overwrites it)")
         if target.exists() and name != STDIN and target.samefile(name):

@@ -108,6 +108,9 @@ def lmzip() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
 @coding_options
 @side_options
+@click.option(
+    "--given-always", is_flag=True, help="Keep to --given and --think where that is larger, too."
+)
 @model_options
 @click.version_option(
     __version__, "-V", "--version", prog_name="lmzip", message="%(prog)s %(version)s"

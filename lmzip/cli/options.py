@@ -62,7 +62,8 @@ def side_options(function: F) -> F:
         [
             click.option("--given", metavar="FILE", multiple=True,
                          type=click.Path(exists=True, dir_okay=False),
-                         help="Code given FILE, which decoding takes too; may be repeated."),
+                         help="Code given FILE, which decoding takes too; may be repeated, in an "
+                              "order that matters."),
             click.option("--given-prefix", type=click.IntRange(0, 1 << 20), metavar="TOKENS",
                          help="How much of the end of --given the model reads before each stream.  "
                               "[default: a window; mixing knows all of it]"),
@@ -72,7 +73,7 @@ def side_options(function: F) -> F:
                          help="And again behind so many tokens of each stream."),
             click.option("--chains", type=click.IntRange(1, 256), metavar="K",
                          help="Think K times side by side and mix the predictions."),
-            click.option("--temperature", type=float, metavar="T",
+            click.option("--temperature", metavar="T",
                          help="1, 1/2, 1/3, ..., or 0: the likeliest digits.  [default: 1]"),
             click.option("--seed", type=click.IntRange(0, (1 << 62) - 1), metavar="N",
                          help="Of the thoughts.  [default: 0]"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import UsageError
+from ..errors import LmzipError, UsageError
 from .options import coding_options, model_options
 from .progress import CodingBar
 
@@ -30,7 +32,7 @@ def pair(paths: tuple[str, ...], **given: Any) -> None:
     """Two files in one: FIRST, and SECOND coded given FIRST.
 
     `lmzip -d` of the file gives both, one behind the other; `lmzip pair -d PAIR FIRST SECOND`
-    writes them as they were.
+    writes them as they were, and notices if the second has been cut off.
     """
     from .choices import chosen_models
 
@@ -49,8 +51,13 @@ def _free(path: Path, force: bool) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a directory")
     if path.exists() and not force:
-        raise UsageError(f"{path} exists already (-f overwrites it)")
+        raise FileExistsError(errno.EEXIST, "exists already (-f overwrites it)", str(path))
     return path
+
+
+def _refuse_same(target: Path, inputs: Iterable[Path]) -> None:
+    if any(path.exists() and target.exists() and target.samefile(path) for path in inputs):
+        raise UsageError(f"{target} would replace what is read")
 
 
 def _put_together(
@@ -59,7 +66,10 @@ def _put_together(
     from ..codec import write_pair
     from ..files import atomic_output
 
+    if str(given["output"]) == "-":
+        raise UsageError("a pair goes to a file, not to standard output")
     target = _free(given["output"], given["force"])
+    _refuse_same(target, map(Path, paths))
     first, second = (Path(path).read_bytes() for path in paths)
     with (
         atomic_output(target, overwrite=given["force"]) as out,
@@ -86,7 +96,13 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
     targets = [_free(Path(path), given["force"]) for path in paths[1:]]
     if targets[0] == targets[1]:
         raise UsageError("both files of the pair would have the same name")
-    contents = read_pair(Path(paths[0]).read_bytes(), models, memory_limit=given["memory_limit"])
+    for target in targets:
+        _refuse_same(target, [Path(paths[0])])
+    archive = Path(paths[0]).read_bytes()
+    try:
+        contents = read_pair(archive, models, memory_limit=given["memory_limit"])
+    except LmzipError as error:
+        raise type(error)(f"{paths[0]}: {error}") from None
     with contextlib.ExitStack() as stack:
         for target, data in zip(targets, contents, strict=True):
             out = stack.enter_context(atomic_output(target, overwrite=given["force"]))

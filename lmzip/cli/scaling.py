@@ -90,7 +90,13 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
 
     think = _numbers(given["think"])
     refuse_overwriting(given, [str(p.resolve()) for p in (x, y)])
+    if given["controls"] and not max(think):
+        raise UsageError("--control needs a thought (--think) to stand beside")
+    if not given["filler"]:
+        raise UsageError("--filler is empty")
     if given["plot"]:
+        if not given["plot"].parent.is_dir():
+            raise UsageError(f"{given['plot'].parent} is no folder")
         from ..report.plots import require_matplotlib
 
         require_matplotlib()
@@ -159,8 +165,9 @@ def _items(x: Path, y: Path) -> list[Item]:
     return [Item(name, a, b) for (name, a), (_, b) in zip(*parts, strict=True)]
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:,.1f} to {ends[1]:,.1f}"
+def _interval(ends: tuple[float, float], items: int) -> str:
+    """Of a mean over so many; one says nothing of others."""
+    return f"{ends[0]:,.1f} to {ends[1]:,.1f}" if items > 1 else "-"
 
 
 def _tables(points: Sequence[ScalingPoint], rates: Sequence[Exchange]) -> list[Table]:
@@ -171,7 +178,7 @@ def _tables(points: Sequence[ScalingPoint], rates: Sequence[Exchange]) -> list[T
     for p in points:
         rows.append((
             p.model, p.parameters / 1e6, p.think, p.kind, p.mean("payload_bits"),
-            p.mean("file_bits"), p.mean("ideal_bits"), _interval(p.interval("ideal_bits")),
+            p.mean("file_bits"), p.mean("ideal_bits"), _interval(p.interval("ideal_bits"), count),
             p.mean("flops") / 1e9,
         ))  # fmt: skip
     columns = ("model", "parameters, M", "T", "thinks", "payload bits", "file bits", "ideal bits",
@@ -191,7 +198,7 @@ def _tables(points: Sequence[ScalingPoint], rates: Sequence[Exchange]) -> list[T
         if rate.axis == "parameters":
             more = f"{a.model} to {b.model}, T {a.think}"
         rated.append((
-            more, found["saved_bits"], _interval(found["saved_bits_interval"]),
+            more, found["saved_bits"], _interval(found["saved_bits_interval"], count),
             found["more_flops"] / 1e9, found["saved_bits_per_gigaflop"],
         ))  # fmt: skip
     of_rates = ("more of", "ideal bits saved", "95 %", "more GFLOP", "bits a GFLOP")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -35,7 +36,10 @@ def chosen_side_parameters(given: dict[str, Any]) -> SideParameters:
 
     if given["given_prefix"] is not None and not given["given"]:
         raise UsageError("--given-prefix needs --given")
-    return SideParameters(given["given_prefix"], _thoughts(given))
+    always = given.get("given_always", False)
+    if always and not (given["given"] or given["think"]):
+        raise UsageError("--given-always needs --given or --think")
+    return SideParameters(given["given_prefix"], _thoughts(given), always)
 
 
 def _thoughts(given: dict[str, Any]) -> Thoughts | None:
@@ -46,6 +50,8 @@ def _thoughts(given: dict[str, Any]) -> Thoughts | None:
             if given[name] is not None:
                 raise UsageError(f"--{name.replace('_', '-')} needs --think")
         return None
+    if _inverse(given["temperature"]) == 0 and (given["chains"] or 1) > 1:
+        raise UsageError("--chains: at a temperature of 0 all chains are the same")
     before, _, behind = (given["prompt"] or "").partition(_PLACE)
     if max(len(before.encode()), len(behind.encode())) > MAX_PROMPT_BYTES:
         raise UsageError(f"a prompt has at most {MAX_PROMPT_BYTES:,} bytes")
@@ -60,11 +66,15 @@ def _thoughts(given: dict[str, Any]) -> Thoughts | None:
     )
 
 
-def _inverse(temperature: float | None) -> int:
+def _inverse(temperature: str | None) -> int:
     """m of a temperature of 1/m, 0 of 0."""
-    if temperature is None or temperature == 0:
-        return 1 if temperature is None else 0
-    m = round(1 / temperature) if temperature > 0 else 0
-    if not 1 <= m <= _GREATEST or abs(temperature - 1 / m) > 0.01 / m:
-        raise UsageError(f"a temperature is 0 or 1/m, m from 1 to 16, not {temperature:g}")
-    return m
+    if temperature is None:
+        return 1
+    try:
+        value = float(Fraction(temperature))
+    except (ValueError, ZeroDivisionError):
+        value = -1.0
+    m = 0 if value <= 0 else round(1 / value)
+    if value == 0 or (1 <= m <= _GREATEST and abs(value - 1 / m) <= 0.01 / m):
+        return m
+    raise UsageError(f"a temperature is 0 or 1/m, m from 1 to {_GREATEST}, not {temperature}")

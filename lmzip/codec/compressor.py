@@ -136,7 +136,7 @@ def compress_stream(
     """
     parameters = parameters or CodingParameters()
     if parameters.solid and side is not None:
-        raise UsageError("solid archives cannot be made given side information")
+        raise UsageError("solid archives take neither side information nor thoughts")
     summary = CompressionSummary()
     estimate = 0
 
