@@ -18,12 +18,18 @@ def atomic_output(
 ) -> Iterator[BinaryIO]:
     """A temporary file beside `target` that takes its name when the block ends well.
 
-    With `like`, permissions and modification time (and, where allowed, the owner) are those. Raises
-    FileExistsError if the target exists and `overwrite` is false; on any error nothing is left
-    behind.
+    Behind a link it is the file that the link names. What is no ordinary file (a device, a pipe) is
+    written to, if it may be overwritten. With `like`, permissions and modification time (and, where
+    allowed, the owner) are those. Raises FileExistsError if the target exists and `overwrite` is
+    false; on any error nothing is left behind.
     """
     if not overwrite and target.exists():
         raise FileExistsError(f"{target} exists already")
+    if target.exists() and not target.is_file():
+        with open(target, "wb") as file:
+            yield file
+        return
+    target = Path(os.path.realpath(target))
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".lmzip-", suffix=".tmp")
     except OSError as error:  # about the target, not about a name that nobody knows

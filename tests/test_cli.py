@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,28 @@ def test_stdout_and_several_files(lmzip, text, tmp_path):
 
 def test_a_missing_folder_is_named(lmzip, text):
     failed_with(lmzip("-o", "nowhere/x.lmz", "note.txt"), "nowhere/x.lmz: No such file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    "words", [("-f", "-o"), ("pair", "-f", "note.txt", "-o"), ("distance", "note.txt", "--csv")]
+)
+def test_pipes_are_written_to_and_links_followed(lmzip, text, tmp_path, words):
+    """Not replaced by files of their names."""
+    (tmp_path / "other.txt").write_bytes(TEXT[::-1])
+    names = ("note.txt",) if words[0] == "-f" else ("other.txt",)
+    pipe, link, real = tmp_path / "pipe", tmp_path / "link", tmp_path / "real"
+    os.mkfifo(pipe)
+    real.write_bytes(b"before")
+    link.symlink_to("real")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        assert lmzip(*words, "pipe", *names).returncode == 0
+        written = read.result(timeout=60)
+    assert pipe.is_fifo()
+    assert lmzip(*words, "link", *names).returncode == 0
+    assert link.is_symlink()
+    assert real.read_bytes() == written != b""
 
 
 def test_output_name_rm_and_force(lmzip, text, tmp_path):

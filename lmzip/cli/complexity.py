@@ -84,6 +84,6 @@ def _show(
         shown = [f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for v in cells]
         print(f"{label:32}" + "".join(f"{cell:>22}" for cell in shown))
     print(
-        f"\nThe model's own {8 * pack_bytes:,} bits are not counted: whoever decodes has it. "
-        "xz: differences, not files."
+        f"\nThe model's own {8 * pack_bytes:,} bits are not counted: whoever decodes has it."
+        + (" xz: differences, not files." if len(found) > 1 else "")
     )

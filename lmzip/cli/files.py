@@ -87,9 +87,11 @@ class _Session:
 
     def __init__(self, options: _Options, given: dict[str, Any]) -> None:
         from .choices import chosen_parameters, open_models
-        from .side import chosen_side, chosen_side_parameters
+        from .side import THINKING, chosen_side, chosen_side_parameters
 
         self.options = options
+        if options.mode != "compress":  # the archive says what else there is
+            given |= dict.fromkeys(THINKING)
         self.side_parameters = chosen_side_parameters(given)
         self.side = chosen_side(given)
         used = [f"--{option}" for option in ("given", "think") if given[option]]
@@ -161,12 +163,9 @@ class _Session:
                 return
             from ..files import atomic_output
 
-            if target.exists() and not target.is_file():  # a device or a pipe: written to
-                with open(target, "wb") as out:
-                    self._code(name, source, out, ahead)
-                return
             like = os.fstat(source.fileno()) if name != STDIN else None
-            with atomic_output(target, overwrite=options.force, like=like) as out:
+            device = target.exists() and not target.is_file()  # or a pipe: written to
+            with atomic_output(target, overwrite=options.force or device, like=like) as out:
                 self._code(name, source, out, ahead)
         finally:
             if name != STDIN:
@@ -242,9 +241,10 @@ class _Session:
         if self.side is not None and not any(kind.given for kind, n in summary.blocks.items() if n):
             self._notice(f"{_label(name)}: not smaller with {self._side_options}, so coded without")
         elif summary.side_tokens > summary.prefix_tokens:
+            mixing = "; mixing knows them all" if self.parameters.mixing_bits else ""
             self._notice(
                 f"{_label(name)}: of the {summary.side_tokens:,} tokens of --given the model reads "
-                f"the last {summary.prefix_tokens:,} before each stream; mixing knows them all"
+                f"the last {summary.prefix_tokens:,} before each stream{mixing}"
             )
         if self.options.verbose:
             content = summary.content_bytes

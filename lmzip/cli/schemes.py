@@ -40,7 +40,9 @@ def schemes(file: Path, **given: Any) -> None:
     D  a chain that is sent
     E  D, with the bits of the choice given back: they carry another file
 
-    D and E are counted in whole words of 32 bits, and E's thought is another one than D's.
+    T, the seed and, where one is chosen, the chain are paid for; the prompt and how many chains
+    there are must be agreed on before. D and E are counted in whole words of 32 bits, and E's
+    thought is another one than D's.
 
     All are codes: somebody who has the model and --given decodes FILE. D and E are coded and
     decoded here to make sure. FILE is one stream, without mixing and without a container.

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from ..codec import SideInformation, SideParameters
     from ..format import Thoughts
 
-__all__ = ["chosen_side", "chosen_side_parameters"]
+__all__ = ["THINKING", "chosen_side", "chosen_side_parameters"]
 
 _PLACE = "{think}"
 _GREATEST = 16
-_THINKING = ("think_every", "chains", "temperature", "seed", "prompt")
+_OF_THOUGHTS = ("think_every", "chains", "temperature", "seed", "prompt")
+THINKING = ("think", *_OF_THOUGHTS, "given_prefix", "given_always")
+"""Options that only compression asks for."""
 
 
 def chosen_side(given: dict[str, Any]) -> SideInformation | None:
@@ -46,7 +48,7 @@ def _thoughts(given: dict[str, Any]) -> Thoughts | None:
     from ..format import MAX_PROMPT_BYTES, Thoughts
 
     if not given["think"]:
-        for name in _THINKING:
+        for name in _OF_THOUGHTS:
             if given[name] is not None:
                 raise UsageError(f"--{name.replace('_', '-')} needs --think")
         return None
