@@ -245,8 +245,10 @@ def test_interrupted(tmp_path):
     command = [sys.executable, "-m", "lmzip", "measure", folder, "--results", results, "--json",
                "--per-token", rows, "--html", tmp_path / "page.html"]  # fmt: skip
     run = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell starts background jobs with SIGINT ignored, and tests may run in one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     while not results.exists() or results.read_bytes().count(b"\n") < 3:
         assert run.poll() is None
         time.sleep(0.01)
