@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from lmzip.cli.checks import refuse_overwriting
 from lmzip.errors import LmzipError, UsageError
 from lmzip.measure import Measurement, compare, fit_power_law
 from lmzip.measure.classical import COMPRESSORS, command_compressor, installed_compressors
@@ -184,3 +185,13 @@ def test_the_command(tmp_path):
     broken = lmzip_command("compare", folder, "-m", "nobody-knows", "--offline", "-c", "gzip")
     assert broken.returncode == 1 and "nobody-knows" in broken.stderr
     assert "gzip -9" in broken.stdout
+
+
+def test_a_folder_that_is_missing_is_noticed_at_once(tmp_path):
+    for option in ("plot", "csv", "results", "per_token", "html"):
+        with pytest.raises(UsageError, match="no such folder"):
+            refuse_overwriting({option: tmp_path / "no" / "file"}, [])
+        refuse_overwriting({option: tmp_path / "file"}, [])
+    with pytest.raises(UsageError, match="cannot be written"):
+        refuse_overwriting({"plots": tmp_path / "no" / "plots"}, [])
+    refuse_overwriting({"plots": tmp_path / "plots"}, [])

@@ -49,7 +49,8 @@ def refuse_idle_options(given: dict[str, Any], *, floats: int, packs: int) -> No
 
 
 def refuse_overwriting(given: dict[str, Any], inputs: Sequence[str]) -> None:
-    """Raise UsageError if an output is one of the documents' files (real paths), or two are one."""
+    """Raise UsageError if an output is one of the documents' files (real paths), or two are one, or
+    its folder is missing: better now than when all is measured."""
     outputs: dict[str, str] = {}
     for option in ("html", "per_token", "results", "csv", "plot"):
         if not given.get(option):
@@ -60,8 +61,12 @@ def refuse_overwriting(given: dict[str, Any], inputs: Sequence[str]) -> None:
         if target in outputs:
             raise UsageError(f"{name} {given[option]}: {outputs[target]} is the same file")
         outputs[target] = name
+        if not Path(target).parent.is_dir():
+            raise UsageError(f"{name} {given[option]}: cannot be written: no such folder")
     if given.get("plots"):
         folder = Path(os.path.realpath(given["plots"]))
+        if not os.access(folder if folder.is_dir() else folder.parent, os.W_OK):
+            raise UsageError(f"--plots {given['plots']}: cannot be written")
         for path in (*inputs, *outputs):
             if Path(path).parent == folder and path.endswith(".svg"):
                 raise UsageError(f"--plots {given['plots']}: might overwrite {Path(path).name}")

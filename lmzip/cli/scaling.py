@@ -96,8 +96,6 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
     if not given["filler"]:
         raise UsageError("--filler is empty")
     if given["plot"]:
-        if not given["plot"].parent.is_dir():
-            raise UsageError(f"{given['plot'].parent} is no folder")
         from ..report.plots import require_matplotlib
 
         require_matplotlib()
