@@ -22,7 +22,7 @@ ALLOWED = {
     "text": {"errors"},
     "format": {"errors"},
     "mix": {"engine", "errors", "extension"},
-    "codec": {"engine", "coder", "mix", "text", "format", "errors", "extension"},
+    "codec": {"engine", "coder", "mix", "text", "format", "errors"},
     "models": {"codec", "engine", "text", "format", "errors", "extension"},
     "levels": {"codec", "errors"},
     "corpora": {"errors"},

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError
-from ..extension import extension
+from ..coder.lockstep import Lockstep
+from ..coder.native import NativeDecoder, NativeEncoder
 from ..mix import NativeMixer
 from .job import LmJob, Tokens
 
@@ -61,14 +61,14 @@ class PlainSteps:
 
 
 class NativeSteps:
-    """native/lockstep.h: two calls a step, which leave the interpreter to others."""
+    """All jobs in two calls."""
 
     def __init__(self, jobs: Sequence[LmJob], threads: int) -> None:
         self._jobs = jobs
-        self._native = extension.Lockstep(
+        self._blocks = Lockstep(
             [None if job.mixer is None else job.mixer.native for job in jobs],  # type: ignore[attr-defined]
-            [job.coder.native for job in jobs],  # type: ignore[attr-defined]
-            np.array([job.streams for job in jobs]),
+            [job.coder for job in jobs],  # type: ignore[misc]
+            [job.streams for job in jobs],
             threads,
         )
 
@@ -85,18 +85,15 @@ class NativeSteps:
     def _code(
         self, position: int, freqs: Freqs, digits: Tokens, tokens: Tokens, *, low: bool
     ) -> None:
-        active = np.array([job.active(position) for job in self._jobs])
-        if not self._native.code(freqs, active, digits, tokens, low):
-            raise CorruptError("the payload does not decode")
+        active = [job.active(position) for job in self._jobs]
+        self._blocks.code(freqs, active, digits, tokens, low=low)
 
 
 def _is_native(job: LmJob) -> bool:
-    if extension is None or type(job) is not LmJob:  # others want to see every row
-        return False
-    from ..coder.native import NativeDecoder, NativeEncoder
-
-    return isinstance(job.coder, NativeDecoder | NativeEncoder) and (
-        job.mixer is None or isinstance(job.mixer, NativeMixer)
+    return (
+        type(job) is LmJob  # others want to see every row
+        and isinstance(job.coder, NativeDecoder | NativeEncoder)
+        and (job.mixer is None or isinstance(job.mixer, NativeMixer))
     )
 
 
