@@ -14,6 +14,7 @@ from lmzip.codec import (
     SideInformation,
     compress_many,
     decompress_many,
+    gains_by_company,
 )
 from lmzip.codec.many import _groups
 from lmzip.errors import CorruptError, LmzipError, SideInformationError
@@ -105,6 +106,29 @@ def test_older_archives(tiny_models):
     expected = [lmzip.decompress(file.read_bytes(), model=tiny_models) for file in files]
     assert files
     assert decompress_many([file.read_bytes() for file in files], tiny_models) == expected
+
+
+def test_what_may_swell_is_decoded_alone(tiny_models, tmp_path):
+    """A few bytes can say that they hold megabytes: those are not kept in memory together."""
+    small = lmzip.compress(CONTENTS[4], model=tiny_models, parameters=SMALL)
+    large = CodingParameters(window=12, stream_tokens=20, sinks=2)
+    swelling = [
+        lmzip.compress(bytes(1 << 20), model=tiny_models, parameters=large),
+        lmzip.compress(b"a" * (MANY_BYTES + 1), model=tiny_models, parameters=large),
+        small + small,
+        b"text",
+        b"",
+    ]
+    assert all(len(archive) < 4096 for archive in swelling)
+    assert gains_by_company(small)
+    assert not any(map(gains_by_company, swelling))
+    names = [str(tmp_path / name) for name in "xyz"]
+    for name, data in zip(names, (small, swelling[0], small), strict=True):
+        with open(name, "wb") as file:
+            file.write(data)
+    ahead = Ahead(names, largest=MANY_BYTES, wanted=lambda name: True, code=list,
+                  suits=gains_by_company)  # fmt: skip
+    assert [ahead.take(number) for number in range(3)] == [(small, small), None, (small, small)]
 
 
 def test_groups_keep_within_bounds():

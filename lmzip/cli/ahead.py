@@ -27,11 +27,13 @@ class Ahead(Generic[T]):
         largest: int,
         wanted: Callable[[str], bool],
         code: Callable[[list[bytes]], Sequence[T]],
+        suits: Callable[[bytes], bool] = lambda data: True,
     ) -> None:
-        """`wanted`: whether a regular file of at most `largest` bytes will be coded at all."""
+        """`wanted`: whether a regular file of at most `largest` bytes will be coded at all;
+        `suits`: whether these contents gain by company."""
         self._names, self._largest = names, largest
-        self._wanted, self._code = wanted, code
-        self._looked = 0
+        self._wanted, self._code, self._suits = wanted, code, suits
+        self._looked = 0 if len(names) > 1 else len(names)
         """Files before this have been looked at."""
         self._ready: dict[int, tuple[bytes, T]] = {}
 
@@ -47,7 +49,7 @@ class Ahead(Generic[T]):
         number = first
         while number < len(self._names) and size < _MOST_BYTES:
             data = self._read(self._names[number])
-            if data is not None:
+            if data is not None and self._suits(data):
                 found[number] = data
                 size += len(data)
             number += 1

@@ -107,7 +107,10 @@ class _Session:
 
     def ahead(self, names: Sequence[str]) -> Ahead[Coded]:
         """Small files' results, ahead of their turn."""
-        from ..codec import MANY_BYTES
+        from ..codec import MANY_BYTES, gains_by_company
+
+        def suits(data: bytes) -> bool:
+            return self.options.mode == "compress" or gains_by_company(data)
 
         def wanted(name: str) -> bool:
             try:
@@ -117,7 +120,7 @@ class _Session:
                 return False
             return name != STDIN
 
-        return Ahead(names, largest=MANY_BYTES, wanted=wanted, code=self._code_many)
+        return Ahead(names, largest=MANY_BYTES, wanted=wanted, code=self._code_many, suits=suits)
 
     def _is_given(self, name: str | Path) -> bool:
         """Whether the file is what is given, by whatever name."""

@@ -4,7 +4,7 @@ from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_strea
 from .conditioned import ConditionedEngine, ThoughtPlan
 from .decompressor import decompress_stream
 from .ledger import LedgerItem, ledger
-from .many import MANY_BYTES, compress_many, decompress_many
+from .many import MANY_BYTES, compress_many, decompress_many, gains_by_company
 from .model import CodecModel, ModelSource, OneModel, model_reference
 from .pair import read_pair, write_pair
 from .parameters import CodingParameters
@@ -34,6 +34,7 @@ __all__ = [
     "compress_stream",
     "decompress_many",
     "decompress_stream",
+    "gains_by_company",
     "ledger",
     "model_reference",
     "read_pair",

@@ -23,7 +23,7 @@ from .model import ModelSource
 from .parameters import CodingParameters
 from .side import SideInformation, SideParameters
 
-__all__ = ["MANY_BYTES", "compress_many", "decompress_many"]
+__all__ = ["MANY_BYTES", "compress_many", "decompress_many", "gains_by_company"]
 
 MANY_BYTES = 1 << 16
 """A file of more bytes, or an archive, gains nothing in company."""
@@ -111,7 +111,7 @@ def decompress_many(
     side: SideInformation | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[bytes | LmzipError]:
-    """The contents of each archive, or what is wrong with it.
+    """The contents of each archive, or what is wrong with it; all in memory.
 
     `progress(content_bytes)` is called with totals so far.
     """
@@ -152,6 +152,13 @@ def decompress_many(
                 results[i] = error
             advance(len(out.getvalue()))
     return [results[i] for i in range(len(archives))]
+
+
+def gains_by_company(archive: bytes) -> bool:
+    """Whether an archive decodes faster with others, in bounded memory: it is short, and so is what
+    it says it holds."""
+    found = _single_block(archive)
+    return found is not None and found[2].content_bytes <= MANY_BYTES
 
 
 def _single_block(archive: bytes) -> tuple[Header, bytes, Block] | None:
