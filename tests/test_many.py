@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 
 import pytest
 
@@ -79,6 +80,18 @@ def test_solid_files_are_coded_one_by_one(tiny_models):
     expected = alone(tiny_models, parameters)
     assert [a for a, _ in compress_many(CONTENTS, tiny_models, parameters)] == expected
     assert decompress_many(expected, tiny_models) == CONTENTS
+
+
+def test_what_no_model_helps_loads_none(tiny_models):
+    class NoModels:
+        def for_compression(self):
+            raise AssertionError("nobody needs a model here")
+
+    contents = [random.Random(seed).randbytes(9000) for seed in range(3)]
+    made = compress_many(contents, NoModels(), CodingParameters(window=12))
+    archives = [archive for archive, _ in made]
+    assert archives == [lmzip.compress(data, model=tiny_models) for data in contents]
+    assert decompress_many(archives, tiny_models) == contents
 
 
 def test_what_is_wrong_with_one_hurts_no_other(tiny_models):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..errors import LmzipError
 from ..format import Block, Header, read_compact, read_header
 from .block_encoder import BlockEncoder
+from .classical import best_classical, looks_incompressible
 from .compressor import (
     DEFAULT_MEMORY_LIMIT,
     CompressionSummary,
@@ -59,6 +60,7 @@ def compress_many(
     small = {
         i: data for i, data in enumerate(contents)
         if 0 < len(data) <= min(MANY_BYTES, parameters.block_bytes) and not parameters.solid
+        and not looks_incompressible(data, best_classical(data))  # that needs no model
     }  # fmt: skip
     loads = {i: encoder.load(data) for i, data in small.items()}
     for group in _groups(loads, encoder.room() if small else (0, 0)):
