@@ -55,11 +55,10 @@ class ConditionedEngine:
     def __init__(self, engine: Engine, prefix: Tokens, thoughts: ThoughtPlan | None = None) -> None:
         """`prefix` [P]: the tokens behind the start token."""
         self.engine, self.config, self.name = engine, engine.config, engine.name
-        chains = thoughts.chains if thoughts else 1
-        self.slice_tokens = max(1, engine.slice_tokens // chains)
-        self.lockstep_streams = max(1, engine.lockstep_streams // chains)
         self.thoughts = thoughts
         self.chains = thoughts.chains if thoughts else 1
+        self.slice_tokens = max(1, engine.slice_tokens // self.chains)
+        self.lockstep_streams = max(1, engine.lockstep_streams // self.chains)
         before = thoughts.before if thoughts else np.empty(0, np.int64)
         self._common = np.concatenate([[engine.config.bos], prefix, before]).astype(np.int64)
         self._first: dict[tuple[int, int], Tokens] = {}
