@@ -152,7 +152,7 @@ def test_a_store_never_takes_what_is_not_its_own(corpus, tmp_path):
     assert "not a file of measurements" in refused.stderr
     assert precious.read_text() == '{"precious": 1}'
     nowhere = lmzip_command("measure", corpus / "a.txt", "--results", tmp_path / "no" / "where")
-    assert (nowhere.returncode, nowhere.stdout) == (1, "")
+    assert (nowhere.returncode, nowhere.stdout) == (2, "")
 
 
 def test_wrong_inputs(corpus, tmp_path):
