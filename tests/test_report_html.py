@@ -8,7 +8,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,6 +241,18 @@ def emulate(browser: Chrome, width: int, scheme: str) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
+def soon(browser: Chrome, condition: Callable[[], bool]) -> bool:
+    """Whether it comes true in ten seconds: a browser tells a page of its new surroundings when
+    it next draws it."""
+    from selenium.common.exceptions import TimeoutException
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    try:
+        return bool(WebDriverWait(browser, 10, 0.05).until(lambda _: condition()))
+    except TimeoutException:
+        return False
+
+
 def find(browser: Chrome, selector: str) -> list[WebElement]:
     return browser.find_elements("css selector", selector)
 
@@ -376,7 +388,7 @@ def test_dark(opened: Chrome) -> None:
     assert light[0] == "Dark" and dark[0] == "Light" and light[1] != dark[1]
     opened.refresh()
     emulate(opened, 1200, "dark")
-    assert look() == dark
+    assert soon(opened, lambda: look() == dark)
 
 
 def test_the_keyboard_moves_between_tokens(opened: Chrome) -> None:
@@ -394,6 +406,7 @@ def test_the_keyboard_moves_between_tokens(opened: Chrome) -> None:
 
 def test_on_a_phone(opened: Chrome) -> None:
     emulate(opened, 360, "light")
+    assert soon(opened, lambda: opened.execute_script("return innerWidth") == 360)
     for document in (2, 1, 0):
         choose(opened, "#document", document)
         assert opened.execute_script("return document.documentElement.scrollWidth") <= 360
