@@ -172,7 +172,7 @@ def test_wrong_inputs(corpus, tmp_path):
 def test_a_killed_run_goes_on(tmp_path):
     folder, results = tmp_path / "many", tmp_path / "results.jsonl"
     folder.mkdir()
-    for i in range(12):
+    for i in range(24):
         (folder / f"{i:02}.txt").write_text("".join(LINE % (i * j) for j in range(30)))
     command = [sys.executable, "-m", "lmzip", "measure", str(folder), "--results", str(results)]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
