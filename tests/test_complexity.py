@@ -159,6 +159,10 @@ def test_pair_command(lmzip, tmp_path):
     assert lmzip("pair", "-d", "xy.lmz", "x2", "y2").returncode == 0
     assert (tmp_path / "x2").read_bytes() == X
     assert (tmp_path / "y2").read_bytes() == Y
+    piped = lmzip("pair", "x", "-", "-o", "-", "-m", "tiny", stdin=Y).stdout
+    assert piped == (tmp_path / "xy.lmz").read_bytes()
+    assert lmzip("pair", "-d", "-", "x3", "y3", stdin=piped).returncode == 0
+    assert (tmp_path / "y3").read_bytes() == Y
     for args, message in (
         (("x", "y"), b"the command is"),
         (("x", "-o", "z"), b"the command is"),
@@ -198,7 +202,8 @@ def test_schemes_command(lmzip, tmp_path):
     assert [row["scheme"] for row in json.loads(done.stdout)["by"]] == [
         "plain", "A", "B", "C", "D", "E"
     ]  # fmt: skip
-    for args in (("x",), ("x", "--think", "2", "--think-every", "9"), ("x", "--prompt", "p")):
+    for args in (("x",), ("x", "--think", "2", "--think-every", "9"), ("x", "--prompt", "p"),
+                 ("x", "--think", "2", "--solid")):  # fmt: skip
         done = lmzip("schemes", *args, "-m", "tiny")
         assert done.returncode == 2
         assert done.stderr.count(b"\n") == 1

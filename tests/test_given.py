@@ -449,7 +449,8 @@ def test_pairs_replace_nothing_that_is_read(lmzip, tmp_path):
     for name in "xy":
         (tmp_path / name).write_bytes(b"Some text of " + name.encode() + b", and no more.\n")
     for words, code in (
-        (("x", "y", "-o", "-"), 2),
+        (("-", "-", "-o", "xy"), 2),
+        (("-d", "x", "a", "-"), 2),
         (("x", "y", "-f", "-o", "x"), 2),
         (("x", "y", "-o", "x"), 1),
         (("-d", "-f", "xy", "xy", "z"), 2),

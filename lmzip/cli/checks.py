@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..errors import UsageError
 
-__all__ = ["refuse_idle_options", "refuse_overwriting"]
+__all__ = ["refuse_idle_options", "refuse_options", "refuse_overwriting"]
 
 _CODING = ("stream_length", "block_size", "no_mix", "solid")
 """Options of archives alone."""
@@ -22,6 +22,14 @@ def _given(name: str) -> bool:
     """Whether the command line itself says it."""
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.COMMANDLINE
+
+
+def refuse_options(names: Sequence[str], why: str) -> None:
+    """Raise UsageError for the first of these parameters that the command line itself gives."""
+    for name in names:
+        if _given(name):
+            option = {"level": "-1 to -9"}.get(name, f"--{name.replace('_', '-')}")
+            raise UsageError(f"{option}: {why}")
 
 
 def refuse_idle_options(given: dict[str, Any], *, floats: int, packs: int) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from ..errors import UsageError
-from .checks import refuse_overwriting
+from .checks import refuse_options, refuse_overwriting
 from .options import coding_options, model_options
 from .progress import CodingBar
 
@@ -138,16 +137,12 @@ def _documents(paths: tuple[str, ...], given: dict[str, Any]) -> list[tuple[str,
 
 def _check_options(given: dict[str, Any]) -> None:
     """Raise UsageError for what has no effect, or cannot be written, before anything is coded."""
-    context = click.get_current_context()
     if given["csv"] and given["as_json"]:
         raise UsageError("--csv and --json exclude each other")
     if given["labels"] and not given["knn"]:
         raise UsageError("--labels needs --knn")
     if given["coder"] != "lmzip":
-        for name in _OF_LMZIP:
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-                option = {"level": "-1 to -9"}.get(name, f"--{name.replace('_', '-')}")
-                raise UsageError(f"{option}: only for --coder lmzip")
+        refuse_options(_OF_LMZIP, "only for --coder lmzip")
     for target in (given["csv"], given["plot"]):
         if target and not os.access(target.parent, os.W_OK):
             raise UsageError(f"{target}: cannot be written there")

@@ -19,7 +19,7 @@ from .progress import CodingBar, ModelBar
 if TYPE_CHECKING:
     from ..codec import CompressionSummary
 
-__all__ = ["run"]
+__all__ = ["run", "standard_output"]
 
 Coded: TypeAlias = "tuple[bytes, CompressionSummary] | bytes | LmzipError"
 """Of a small file: its archive and what was written, or its contents, or what is wrong with it."""
@@ -162,7 +162,8 @@ class _Session:
                 return
             target = self._target(name)
             if target is None:
-                self._code(name, source, _standard_output(options), ahead)
+                out = standard_output(compressed=options.mode == "compress", force=options.force)
+                self._code(name, source, out, ahead)
                 return
             from ..files import atomic_output
 
@@ -318,10 +319,11 @@ def _open_input(name: str, options: _Options) -> BinaryIO:
     return open(name, "rb")
 
 
-def _standard_output(options: _Options) -> BinaryIO:
+def standard_output(*, compressed: bool, force: bool) -> BinaryIO:
+    """Standard output for bytes; UsageError if it is closed, or a terminal and they are no text."""
     if sys.stdout is None:
         raise UsageError("standard output is closed")
-    if options.mode == "compress" and sys.stdout.isatty() and not options.force:
+    if compressed and sys.stdout.isatty() and not force:
         raise UsageError("compressed data is not written to a terminal (-f does it all the same)")
     return sys.stdout.buffer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 from collections.abc import Iterable
@@ -15,6 +16,9 @@ from .options import coding_options, model_options
 from .progress import CodingBar
 
 __all__ = ["pair"]
+
+_STANDARD = "-"
+"""Standard input or output."""
 
 
 @click.command("pair")
@@ -32,7 +36,8 @@ def pair(paths: tuple[str, ...], **given: Any) -> None:
     """Two files in one: FIRST, and SECOND coded given FIRST.
 
     `lmzip -d` of the file gives both, one behind the other; `lmzip pair -d PAIR FIRST SECOND`
-    writes them as they were, and notices if the second has been cut off.
+    writes them as they were, and notices if the second has been cut off. - is standard input or,
+    behind -o, output.
     """
     from .choices import chosen_models
 
@@ -55,8 +60,17 @@ def _free(path: Path, force: bool) -> Path:
     return path
 
 
-def _refuse_same(target: Path, inputs: Iterable[Path]) -> None:
-    if any(path.exists() and target.exists() and target.samefile(path) for path in inputs):
+def _read(name: str) -> bytes:
+    if name != _STANDARD:
+        return Path(name).read_bytes()
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return sys.stdin.buffer.read()
+
+
+def _refuse_same(target: Path, inputs: Iterable[str]) -> None:
+    files = (Path(name) for name in inputs if name != _STANDARD)
+    if any(path.exists() and target.exists() and target.samefile(path) for path in files):
         raise UsageError(f"{target} would replace what is read")
 
 
@@ -65,16 +79,20 @@ def _put_together(
 ) -> None:
     from ..codec import write_pair
     from ..files import atomic_output
+    from .files import standard_output
 
-    if str(given["output"]) == "-":
-        raise UsageError("a pair goes to a file, not to standard output")
-    target = _free(given["output"], given["force"])
-    _refuse_same(target, map(Path, paths))
-    first, second = (Path(path).read_bytes() for path in paths)
-    with (
-        atomic_output(target, overwrite=given["force"]) as out,
-        CodingBar(str(target), None, show=not given["quiet"]) as bar,
-    ):
+    if paths.count(_STANDARD) > 1:
+        raise UsageError("standard input is read once")
+    target, force = given["output"], given["force"]
+    with contextlib.ExitStack() as stack:
+        if str(target) == _STANDARD:
+            out = standard_output(compressed=True, force=force)
+            first, second = map(_read, paths)
+        else:
+            _refuse_same(_free(target, force), paths)
+            first, second = map(_read, paths)
+            out = stack.enter_context(atomic_output(target, overwrite=force))
+        bar = stack.enter_context(CodingBar(str(target), None, show=not given["quiet"]))
         summaries = write_pair(
             first, second, out.write, models, parameters,
             memory_limit=given["memory_limit"], progress=bar,
@@ -88,21 +106,22 @@ def _put_together(
 
 
 def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> None:
-    import contextlib
-
     from ..codec import read_pair
     from ..files import atomic_output
 
+    if _STANDARD in paths[1:]:
+        raise UsageError("two files are written; `lmzip -dc PAIR` gives one behind the other")
     targets = [_free(Path(path), given["force"]) for path in paths[1:]]
     if targets[0] == targets[1]:
         raise UsageError("both files of the pair would have the same name")
     for target in targets:
-        _refuse_same(target, [Path(paths[0])])
-    archive = Path(paths[0]).read_bytes()
+        _refuse_same(target, paths[:1])
+    archive = _read(paths[0])
     try:
         contents = read_pair(archive, models, memory_limit=given["memory_limit"])
     except LmzipError as error:
-        raise type(error)(f"{paths[0]}: {error}") from None
+        name = "(standard input)" if paths[0] == _STANDARD else paths[0]
+        raise type(error)(f"{name}: {error}") from None
     with contextlib.ExitStack() as stack:
         for target, data in zip(targets, contents, strict=True):
             out = stack.enter_context(atomic_output(target, overwrite=given["force"]))

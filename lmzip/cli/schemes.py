@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..errors import UsageError
+from .checks import refuse_options
 from .options import coding_options, model_options, side_options
 
 __all__ = ["schemes"]
@@ -53,6 +54,7 @@ def schemes(file: Path, **given: Any) -> None:
     from .choices import chosen_model
     from .side import chosen_side, chosen_side_parameters
 
+    refuse_options(("block_size", "no_mix", "solid"), "schemes are one stream, without mixing")
     data = file.read_bytes()
     if not data:
         raise UsageError(f"{file} is empty")
