@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 import warnings
@@ -20,6 +19,8 @@ def _nvidia_driver() -> bool:
 
 def _torch_for_cpus() -> bool:
     """Whether the installed PyTorch is missing or built without CUDA, judging by its version."""
+    import importlib.metadata  # slow to load: only for those with a driver
+
     try:
         return importlib.metadata.version("torch").endswith("+cpu")
     except importlib.metadata.PackageNotFoundError:
