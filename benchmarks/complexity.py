@@ -79,9 +79,10 @@ def show_records(corpora: Path, count: int, coder: LmzipCoder) -> None:
         f"{coder.name} alone": sum(coder.alone(r) for r in records) // 8,
         f"{coder.name} given one other record": sum(coder.given(r, given) for r in records) // 8,
     }
-    several = b"".join(others[:GIVEN_RECORDS])
-    name = f"{coder.name} given {GIVEN_RECORDS} others, {len(several):,} bytes"
-    rows[name] = sum(coder.given(r, several) for r in records) // 8
+    for number in (GIVEN_RECORDS, len(others)):
+        several = b"".join(others[:number])
+        name = f"{coder.name} given {number} others, {len(several):,} bytes"
+        rows[name] = sum(coder.given(r, several) for r in records) // 8
     compressor = zstandard.ZstdCompressor(level=19, write_content_size=False)
     rows["zstd -19 alone"] = sum(len(compressor.compress(r)) for r in records)
     raw = zstandard.ZstdCompressionDict(given, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
