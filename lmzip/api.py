@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import functools
 import io
@@ -83,7 +84,7 @@ def compress(
     Further options: `home` (folder of the models), `offline`, `engine`, `device`, `threads`, `isa`.
     Raises LmzipError.
     """
-    content = bytes(data)
+    content = _bytes(data)
     out = io.BytesIO()
     model, parameters = _choices(level, model, parameters)
     compress_stream(
@@ -98,8 +99,13 @@ def compress(
     return out.getvalue()
 
 
+def _bytes(data: ReadableBuffer) -> bytes:
+    """A copy. Raises TypeError for what holds no bytes, numbers among them."""
+    return bytes(memoryview(data))
+
+
 def _side(given: ReadableBuffer | None) -> SideInformation | None:
-    return None if given is None else SideInformation.read([io.BytesIO(bytes(given))])
+    return None if given is None else SideInformation.read([io.BytesIO(_bytes(given))])
 
 
 def decompress(
@@ -116,7 +122,7 @@ def decompress(
     """
     out = io.BytesIO()
     decompress_stream(
-        io.BytesIO(bytes(blob)),
+        io.BytesIO(_bytes(blob)),
         out.write,
         _models(model, **options),
         memory_limit=memory_limit,
@@ -295,12 +301,17 @@ class LmzipFile(io.BufferedIOBase):
 
 
 class _TextFile(io.TextIOWrapper):
-    """Text over an LmzipFile; a failed `with` block discards what was written."""
+    """Text over an LmzipFile; discarded if the `with` block fails, or if nobody closes it."""
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
         if kind is not None and isinstance(self.buffer, LmzipFile):
             self.buffer.discard()
         super().__exit__(kind, *rest)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError, ValueError):  # never begun, or detached
+            cast(Any, self.buffer).discard()
+        super().__del__()
 
 
 def open(

@@ -42,9 +42,13 @@ def atomic_output(
             file.flush()
             os.fsync(file.fileno())
         if like is not None:
-            with contextlib.suppress(OSError):
+            mode = like.st_mode & 0o777
+            try:
                 os.chown(temporary, like.st_uid, like.st_gid)
-            os.chmod(temporary, like.st_mode & 0o777)
+            except OSError:  # another group may do what everybody may
+                if temporary.stat().st_gid != like.st_gid:
+                    mode &= 0o707 | (mode & 0o007) << 3
+            os.chmod(temporary, mode)
             os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
         else:
             mask = os.umask(0)

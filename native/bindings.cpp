@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -36,6 +37,20 @@ class BoundModel {
                                                 lmzip::find_kernels(isa), threads)) {}
 
     lmzip::Model& model() { return *model_; }
+
+    // f(model), one caller at a time, while others have the interpreter. The threads it works with
+    // are started again in a fork, where the lock may be held by a thread that is no more.
+    template <class Function>
+    void run(const Function& f) {
+        if (model_->forked()) {
+            static_cast<void>(busy_.release());
+            busy_ = std::make_unique<std::mutex>();
+            model_->restart();
+        }
+        nb::gil_scoped_release release;
+        const std::lock_guard<std::mutex> lock(*busy_);
+        f(*model_);
+    }
 
   private:
     static std::size_t size(const nb::dict& config, const char* name) {
@@ -102,6 +117,7 @@ class BoundModel {
     nb::dict tensors_;
     std::vector<std::vector<float>> copies_;
     std::unique_ptr<lmzip::Model> model_;
+    std::unique_ptr<std::mutex> busy_ = std::make_unique<std::mutex>();
 };
 
 void bind_model(nb::module_& m) {
@@ -114,7 +130,8 @@ void bind_model(nb::module_& m) {
         })
         .def("spread", &lmzip::Cache::spread);
     nb::class_<lmzip::States>(m, "States").def(nb::init<>());
-    nb::class_<BoundModel>(m, "Model", "A decoder in exact arithmetic; not for two threads at once.")
+    nb::class_<BoundModel>(m, "Model", "A decoder in exact arithmetic, for one thread at a time; others wait. Caches and "
+                              "states are a thread's own.")
         .def(nb::init<const nb::dict&, nb::dict, std::size_t, const std::string&>(), "config"_a,
              "tensors"_a, "threads"_a, "isa"_a)
         .def_prop_ro("isa", [](BoundModel& self) { return self.model().kernels().name; })
@@ -139,15 +156,15 @@ void bind_model(nb::module_& m) {
                      if (tokens.data()[i] < 0 ||
                          static_cast<std::size_t>(tokens.data()[i]) >= self.model().config().vocab)
                          throw std::invalid_argument("a token lies outside the vocabulary");
-                 nb::gil_scoped_release release;
-                 self.model().forward(tokens.data(), count, cache, states);
+                 self.run([&](lmzip::Model& model) {
+                     model.forward(tokens.data(), count, cache, states);
+                 });
              })
         .def("high",
              [](BoundModel& self, lmzip::States& states, Array<std::int32_t, 2> freqs) {
                  if (freqs.shape(0) != states.rows || freqs.shape(1) != self.model().high_digits())
                      throw std::invalid_argument("freqs must be [rows, high digits]");
-                 nb::gil_scoped_release release;
-                 self.model().high(states, freqs.data());
+                 self.run([&](lmzip::Model& model) { model.high(states, freqs.data()); });
              })
         .def("low", [](BoundModel& self, lmzip::States& states, Array<const std::int64_t, 1> high,
                        Array<std::int32_t, 2> freqs) {
@@ -157,8 +174,7 @@ void bind_model(nb::module_& m) {
                 if (high.data()[i] < 0 ||
                     static_cast<std::size_t>(high.data()[i]) >= self.model().high_digits())
                     throw std::invalid_argument("a high digit lies outside the vocabulary");
-            nb::gil_scoped_release release;
-            self.model().low(states, high.data(), freqs.data());
+            self.run([&](lmzip::Model& model) { model.low(states, high.data(), freqs.data()); });
         });
     m.def(
         "instruction_sets",

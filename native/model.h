@@ -66,6 +66,9 @@ class Model {
     const Kernels& kernels() const { return kernels_; }
     std::size_t high_digits() const { return (config_.vocab + 255) / 256; }
     std::size_t threads() const { return team_.threads(); }
+    // See Team. The model's weights and the caches go on as they are.
+    bool forked() const { return team_.forked(); }
+    void restart() { team_.restart(); }
 
     // Feed tokens [streams, count], all of them in the vocabulary. Section 1.
     void forward(const std::int64_t* tokens, std::size_t count, Cache& cache, States& states);

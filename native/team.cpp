@@ -1,7 +1,12 @@
 #include "team.h"
 
+#include <utility>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
 #endif
 
 namespace lmzip {
@@ -10,6 +15,15 @@ namespace {
 
 // How long a thread looks before it sleeps: a few times what a coder takes between two steps.
 constexpr int kLooks = 4000;
+
+// A number that differs between a process and its forks.
+inline long process() {
+#if defined(__unix__) || defined(__APPLE__)
+    return static_cast<long>(getpid());
+#else
+    return 0;
+#endif
+}
 
 inline void breathe() {
 #if defined(__x86_64__)
@@ -36,12 +50,29 @@ void wait_until(const std::atomic<std::uint32_t>& value, const Done& done) {
 
 }  // namespace
 
-Team::Team(std::size_t threads) : threads_(threads) {
-    for (std::size_t thread = 1; thread < threads; ++thread)
-        helpers_.emplace_back([this, thread] { serve(thread); });
+Team::Team(std::size_t threads) : process_(process()), threads_(threads) { start(); }
+
+void Team::start() {
+    const std::uint32_t seen = started_;
+    for (std::size_t thread = 1; thread < threads_; ++thread)
+        helpers_.emplace_back([this, thread, seen] { serve(thread, seen); });
+}
+
+bool Team::forked() const { return process_ != process(); }
+
+void Team::restart() {
+    // Threads of another process can neither be joined nor detached.
+    static_cast<void>(new std::vector<std::thread>(std::move(helpers_)));
+    helpers_.clear();
+    process_ = process();
+    start();
 }
 
 Team::~Team() {
+    if (forked()) {
+        static_cast<void>(new std::vector<std::thread>(std::move(helpers_)));
+        return;
+    }
     closing_ = true;
     started_.fetch_add(1, std::memory_order_release);
     started_.notify_all();
@@ -61,8 +92,8 @@ void Team::run(const std::function<void(std::size_t)>& job) {
     wait_until(left_, [&](std::uint32_t left) { return left == helpers; });
 }
 
-void Team::serve(std::size_t thread) {
-    for (std::uint32_t seen = 0; ; ++seen) {
+void Team::serve(std::size_t thread, std::uint32_t seen) {
+    for (;; ++seen) {
         wait_until(started_, [&](std::uint32_t started) { return started != seen; });
         if (closing_) return;
         (*job_)(thread);

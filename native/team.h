@@ -23,13 +23,20 @@ class Team {
 
     std::size_t threads() const { return threads_; }
 
+    // Whether this process is a fork of the one that started the helpers, which did not come along.
+    bool forked() const;
+    // Start the helpers again. After a fork only.
+    void restart();
+
     // job(thread) on every thread; returns when all are done. One call at a time. A job must not
     // throw.
     void run(const std::function<void(std::size_t)>& job);
 
   private:
-    void serve(std::size_t thread);
+    void start();
+    void serve(std::size_t thread, std::uint32_t seen);
 
+    long process_;
     std::size_t threads_;
     const std::function<void(std::size_t)>* job_ = nullptr;
     alignas(64) std::atomic<std::uint32_t> started_{0};  // jobs so far

@@ -26,6 +26,11 @@ def test_bytes_like_objects(tiny_models):
         assert (
             lmzip.decompress(lmzip.compress(data, model=tiny_models), model=tiny_models) == b"abc"
         )
+    for wrong in (5, "abc", None):
+        with pytest.raises(TypeError):
+            lmzip.compress(wrong, model=tiny_models)
+        with pytest.raises(TypeError):
+            lmzip.decompress(wrong, model=tiny_models)
 
 
 def test_read_whole_by_line_and_as_text(archive, tiny_models):
@@ -86,10 +91,11 @@ def test_writing_is_all_or_nothing(tmp_path, tiny_models):
     ):
         file.write("half")
         raise RuntimeError
-    abandoned = lmzip.open(path, "wb", model=tiny_models)
-    abandoned.write(b"half")
-    del abandoned
-    assert list(tmp_path.iterdir()) == []
+    for mode, half in (("wb", b"half"), ("wt", "half")):
+        abandoned = lmzip.open(path, mode, model=tiny_models)
+        abandoned.write(half)
+        del abandoned
+        assert list(tmp_path.iterdir()) == []
     with lmzip.open(path, "xt", model=tiny_models) as file:
         file.write("whole")
     with pytest.raises(FileExistsError):

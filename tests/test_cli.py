@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import lmzip as api
 from lmzip.format import read_header
 
 TEXT = (
@@ -391,3 +393,75 @@ def test_models_commands(lmzip, tiny_folder, tmp_path):
     assert lmzip("models", "rm", "mine", **home).returncode == 0
     assert b"mine" not in lmzip("models", "list", **home).stdout
     failed_with(lmzip("models", "pull", "smollm2-135m-instruct", **home), "offline")
+
+
+def test_a_closed_standard_error_gets_nothing_into_the_data(lmzip, text, tiny_home, tmp_path):
+    assert lmzip("note.txt").returncode == 0
+    (tmp_path / "bad.lmz").write_bytes(b"no archive")
+    run = functools.partial(
+        subprocess.run, shell=True, cwd=tmp_path, capture_output=True, check=False, timeout=60,
+        env=os.environ | {"LMZIP_HOME": str(tiny_home), "LMZIP_MODEL": "tiny"},
+    )  # fmt: skip
+    command = f"{sys.executable} -m lmzip"
+    made = run(f"{command} -c -v note.txt 2>&-")
+    assert (made.returncode, made.stdout) == (0, (tmp_path / "note.txt.lmz").read_bytes())
+    read = run(f"{command} -dc bad.lmz note.txt.lmz 2>&-")
+    assert (read.returncode, read.stdout) == (1, TEXT)
+
+
+def test_names_that_are_no_utf8_are_listed(lmzip, text, tmp_path):
+    assert lmzip("note.txt").returncode == 0
+    os.rename(tmp_path / "note.txt.lmz", os.fsencode(tmp_path) + b"/n\xff.lmz")
+    for words in (["-l"], ["info"]):
+        listed = lmzip(*words, os.fsdecode(b"n\xff.lmz"), PYTHONIOENCODING="utf-8")
+        assert (listed.returncode, listed.stderr) == (0, b"")
+        assert rb"n\udcff" in listed.stdout
+
+
+def test_standard_input_behind_its_end(text, tiny_home, tmp_path):
+    with open(tmp_path / "note.txt", "rb") as file:
+        file.seek(10_000_000)
+        done = subprocess.run(
+            [sys.executable, "-m", "lmzip", "-c"], stdin=file, capture_output=True, check=False,
+            env=os.environ | {"LMZIP_HOME": str(tiny_home)}, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert api.decompress(done.stdout) == b""
+
+
+def test_values_that_are_none(lmzip, text):
+    for words in (
+        ("--block-size", "9" * 5000),
+        ("--memory-limit", "9" * 5000),
+        ("--think", "5", "--temperature", "1e400"),
+        ("--think", "5", "--prompt", "{think}{think}"),
+    ):
+        result = lmzip("-c", *words, "note.txt")
+        assert result.returncode == 2
+        assert result.stderr.count(b"\n") == 1
+    far = ("--think", "65536", "--think-every", "1", "--window", "8", "--given-always")
+    text.write_bytes(TEXT * 1000)
+    failed_with(lmzip("-c", *far, "--stream-length", "30000", "note.txt"), "positions")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_and_its_echo(tiny_home, tmp_path, number):
+    (tmp_path / "big.txt").write_bytes(TEXT * 20_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lmzip", "big.txt"],
+        cwd=tmp_path, stderr=subprocess.PIPE,
+        env=os.environ | {"LMZIP_HOME": str(tiny_home), "LMZIP_MODEL": "tiny"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not any(name.endswith(".tmp") for name in os.listdir(tmp_path)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    for _ in range(3):
+        process.send_signal(number)
+        time.sleep(0.002)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, 143, -number)  # the last came when all was done
+    assert listing(tmp_path) == ["big.txt"]
+    assert b"Traceback" not in errors

@@ -168,6 +168,7 @@ def test_pair_command(lmzip, tmp_path):
         (("x", "-o", "z"), b"the command is"),
         (("x", "y", "-o", "xy.lmz"), b"exists already"),
         (("-d", "xy.lmz", "same", "same"), b"same name"),
+        (("-d", "-f", "xy.lmz", "same", str(tmp_path / "same")), b"same name"),
         (("-d", "x", "a", "b"), b"not an lmzip archive"),
         (("x", "missing", "-o", "new"), b"missing"),
     ):

@@ -67,6 +67,9 @@ def test_the_command_makes_verifies_and_gets(command, folder, tmp_path):
     installed = tmp_path / "home" / "corpora" / "mine"
     assert got.stdout == f"mine: 3 files, 703 bytes in {installed}\n"
     assert (installed / "sub" / "b.txt").read_bytes() == TEXTS["sub/b.txt"]
+    (row,) = (x for x in command("list").stdout.splitlines() if x.startswith("mine "))
+    assert row.endswith(str(installed))
+    assert "all right" in command("verify", "mine").stdout
     (folder / "a.txt").write_text("changed")
     changed = command("verify", "mine.toml", code=1)
     assert changed.stdout == "a.txt: 7 bytes instead of 10\n"

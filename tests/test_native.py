@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +97,9 @@ def test_a_thousand_tokens(pack, window, sinks):
             assert_same(expected, frequencies(engine, tokens, parts, window, sinks))
 
 
-@pytest.mark.parametrize(("window", "sinks"), [(16, 4), (7, 0), (5, 2), (1, 1), (2, 6), (20, 40)])
+@pytest.mark.parametrize(
+    ("window", "sinks"), [(16, 4), (7, 0), (5, 2), (1, 1), (2, 6), (20, 40), (2, 1000)]
+)
 def test_splits_threads_and_dropped_streams(pack, window, sinks):
     tokens = random_tokens(pack, 4, 90)
     expected = frequencies(ReferenceEngine(pack), tokens, [90], window, sinks)
@@ -307,3 +311,29 @@ def test_control_groups_limit_the_cores(files, cores, monkeypatch, tmp_path):
     monkeypatch.setattr(cores_module, "open", fake_open, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     assert available_cores() == cores
+
+
+def test_threads_take_turns_with_a_model(tiny_pack):
+    texts = [
+        f"Text {i}: what one thread says, no other hears.\n".encode() * (i + 3) for i in range(6)
+    ]
+    for threads in (1, 2):
+        models = OneModel(load_model(tiny_pack, engine="native", threads=threads))
+        compress = functools.partial(api.compress, model=models)
+        alone = list(map(compress, texts))
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(5):
+                assert list(pool.map(compress, texts)) == alone
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_starts_threads_of_its_own(pack):
+    engine, tokens = NativeEngine(pack, threads=3), random_tokens(pack, 2, 20)
+    expected = frequencies(engine, tokens, [20], 8, 2)
+    child = os.fork()
+    if child == 0:
+        got = frequencies(engine, tokens, [20], 8, 2)
+        os._exit(0 if all(map(np.array_equal, expected, got)) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert_same(expected, frequencies(engine, tokens, [20], 8, 2))

@@ -51,12 +51,11 @@ def corpora() -> None:
 @click.help_option("-h", "--help")
 def list_corpora() -> None:
     """Show the known sets, and where they are."""
-    from ..corpora import shipped_manifests
     from ..corpora.folders import local_files
 
     store = corpus_store()
     rows = [("name", "files", "bytes", "licence", "where")]
-    for manifest in shipped_manifests():
+    for manifest in store.manifests():
         if manifest.local is not None:
             paths = [path for _, path in local_files(manifest.local)]
             count, size = len(paths), sum(path.stat().st_size for path in paths)

@@ -50,6 +50,7 @@ def run(files: Sequence[str], **given: Any) -> None:
     """Do what the command line says; exits with 1 (or 2, wrong usage) if any file failed."""
     options = _Options(**{f.name: given[f.name] for f in dataclasses.fields(_Options)})
     files = list(files) or [STDIN]
+    _refuse_subcommands(files)
     if options.output is not None and len(files) > 1:
         raise click.UsageError("-o takes one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
@@ -76,6 +77,17 @@ def run(files: Sequence[str], **given: Any) -> None:
                 file=sys.stderr,
             )
     sys.exit(failed)
+
+
+def _refuse_subcommands(files: Sequence[str]) -> None:
+    """`lmzip -q measure FILE` means something else than to compress FILE."""
+    parent = click.get_current_context().parent
+    if parent is None or not isinstance(parent.command, click.Group):
+        return
+    known = parent.command.list_commands(parent)
+    for name in files:
+        if name in known and not os.path.lexists(name):
+            raise click.UsageError(f"options go behind the subcommand: 'lmzip {name} [OPTIONS]'")
 
 
 def _label(name: str) -> str:
@@ -335,6 +347,6 @@ def _regular_size(source: BinaryIO) -> int | None:
         if not stat.S_ISREG(info.st_mode):
             return None
         # Files of /proc and the like say 0 and have contents all the same.
-        return info.st_size - source.tell() or None
+        return max(0, info.st_size - source.tell()) or None
     except (OSError, ValueError):
         return None

@@ -5,9 +5,11 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
+import time
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -29,11 +31,11 @@ many times as long above.
 
 \b
 Subcommands (see 'lmzip COMMAND --help'):
-  models      list, pull, add, remove models
+  models      list, pull, add, rm, info: models
   info        what is inside an archive, bit by bit
   measure     bits per byte of files, by models
   compare     models and other compressors side by side
-  corpora     list, get, verify sets of texts to measure
+  corpora     list, get, verify, make: sets of texts to measure
   pair        two files in one, the second given the first
   complexity  what two files say of each other, in bits
   distance    how far documents are from each other, as a matrix and a tree
@@ -127,22 +129,65 @@ def code(files: tuple[str, ...], **options: Any) -> None:
     run(files, **options)
 
 
-def _terminate(number: int, frame: object) -> NoReturn:
+_AT_ONCE = 1.0
+"""Seconds in which a second signal is an echo of the first: what unwinds is cleaning up."""
+
+
+class _Signals:
     """A polite kill unwinds like Ctrl-C, so that temporary files go."""
-    raise SystemExit(128 + number)
+
+    def __init__(self) -> None:
+        self._last = -_AT_ONCE
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            # Whoever started us may want a signal ignored, as nohup does.
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._unwind)
+
+    def _unwind(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        if now - self._last < _AT_ONCE:
+            return
+        self._last = now
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
 
 
-def main() -> NoReturn:
-    """Run the command line and exit."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminate)
+def _open_standard_streams() -> None:
+    """Where one is closed, files opened would take its number, and what is said its place."""
     for number, mode in enumerate(("r", "w", "w")):
-        # A closed standard stream would make the next file opened take its number.
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names are any bytes
+
+
+def _message(error: click.ClickException) -> str:
+    """One line; of a command that only has subcommands, its help."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return message
+    if error.exit_code != 2:
+        return f"lmzip: {message}"
+    command = context.command_path if context is not None else "lmzip"
+    command = command.removesuffix(f" {code.name}")
+    return f"lmzip: {message.removesuffix('.')}; try '{command} --help'"
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    _Signals()
+    _open_standard_streams()
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """The exit code; says what went wrong."""
     code = 1
     try:
         result = lmzip.main(prog_name="lmzip", standalone_mode=False)
@@ -150,11 +195,7 @@ def main() -> NoReturn:
         if sys.stdout is not None:
             sys.stdout.flush()
     except click.ClickException as error:
-        message = error.format_message()
-        print(
-            f"lmzip: {message}" + ("; try 'lmzip --help'" if error.exit_code == 2 else ""),
-            file=sys.stderr,
-        )
+        print(_message(error), file=sys.stderr)
         code = error.exit_code
     except UsageError as error:
         print(f"lmzip: {error}", file=sys.stderr)
@@ -166,7 +207,14 @@ def main() -> NoReturn:
         code = 130
     except BrokenPipeError:
         # Whoever read our output has left; nobody is there to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"lmzip: {error.filename or 'error'}: {error.strerror or error}", file=sys.stderr)
-    sys.exit(code)
+    except MemoryError:
+        print("lmzip: not enough memory", file=sys.stderr)
+    except RuntimeError as error:
+        if "thread" not in str(error):  # the system has no more of them
+            raise
+        print(f"lmzip: {error}", file=sys.stderr)
+    return code

@@ -21,7 +21,7 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
     text = value.strip().lower().removesuffix("b").removesuffix("i")
     unit = text[-1:] if text[-1:] in ("k", "m", "g") else ""
     number = text.removesuffix(unit) if unit else text
-    if not number.isdecimal():
+    if not number.isdecimal() or len(number) > 18:
         raise click.BadParameter(f"{value!r} is no size (such as 262144, 256k or 4M)")
     return int(number) * _UNITS[unit]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -112,7 +113,7 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
     if _STANDARD in paths[1:]:
         raise UsageError("two files are written; `lmzip -dc PAIR` gives one behind the other")
     targets = [_free(Path(path), given["force"]) for path in paths[1:]]
-    if targets[0] == targets[1]:
+    if len({os.path.realpath(target) for target in targets}) == 1:
         raise UsageError("both files of the pair would have the same name")
     for target in targets:
         _refuse_same(target, paths[:1])

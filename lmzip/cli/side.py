@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["THINKING", "chosen_side", "chosen_side_parameters"]
 
-_PLACE = "{think}"
+_PLACE = b"{think}"
 _GREATEST = 16
 _OF_THOUGHTS = ("think_every", "chains", "temperature", "seed", "prompt")
 THINKING = ("think", *_OF_THOUGHTS, "given_prefix", "given_always")
@@ -54,8 +55,10 @@ def _thoughts(given: dict[str, Any]) -> Thoughts | None:
         return None
     if _inverse(given["temperature"]) == 0 and (given["chains"] or 1) > 1:
         raise UsageError("--chains: at a temperature of 0 all chains are the same")
-    before, _, behind = (given["prompt"] or "").partition(_PLACE)
-    if max(len(before.encode()), len(behind.encode())) > MAX_PROMPT_BYTES:
+    before, _, behind = os.fsencode(given["prompt"] or "").partition(_PLACE)
+    if _PLACE in behind:
+        raise UsageError("--prompt: there is one place to think, {think}")
+    if max(len(before), len(behind)) > MAX_PROMPT_BYTES:
         raise UsageError(f"a prompt has at most {MAX_PROMPT_BYTES:,} bytes")
     return Thoughts(
         tokens=given["think"],
@@ -63,8 +66,8 @@ def _thoughts(given: dict[str, Any]) -> Thoughts | None:
         temperature=_inverse(given["temperature"]),
         seed=given["seed"] or 0,
         every=given["think_every"] or 0,
-        before=before.encode(),
-        behind=behind.encode(),
+        before=before,
+        behind=behind,
     )
 
 
@@ -74,7 +77,7 @@ def _inverse(temperature: str | None) -> int:
         return 1
     try:
         value = float(Fraction(temperature))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         value = -1.0
     m = 0 if value <= 0 else round(1 / value)
     if value == 0 or (1 <= m <= _GREATEST and abs(value - 1 / m) <= 0.01 / m):

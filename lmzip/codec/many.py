@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 
-from ..errors import LmzipError
+from ..errors import LmzipError, MemoryLimitError
 from ..format import Block, Header, read_compact, read_header
 from .block_encoder import BlockEncoder
 from .classical import best_classical, looks_incompressible
@@ -65,7 +65,12 @@ def compress_many(
     loads = {i: encoder.load(data) for i, data in small.items()}
     for group in _groups(loads, encoder.room() if small else (0, 0)):
         parts = [small[i] for i in group]
-        coded = encoder.encode(parts, single=True)
+        try:
+            coded = encoder.encode(parts, single=True)
+        except MemoryLimitError:
+            if len(parts) == 1:
+                raise
+            continue  # too large together: each by itself, below
         for i, data, (block, ideal_bits) in zip(group, parts, coded, strict=True):
             archive = single_archive(encoder, data, block, len(data))
             summary = CompressionSummary(archive_bytes=len(archive))

@@ -27,6 +27,8 @@ __all__ = [
     "require_memory",
 ]
 
+_MOST_POSITIONS = 1 << 30
+"""Of a stream: engines count them in 32 bits."""
 _CHUNK = 256
 """Tokens over all streams that an engine's cache may hold beside the window at most."""
 
@@ -136,13 +138,18 @@ def cache_bytes(
     """Bytes of cache, mixing tables and one step's token weights for a block of so many tokens.
 
     A stream of a length takes `positions(length)` of the cache, `chains` times; mixing has been
-    primed with so many tokens.
+    primed with so many tokens. Raises MemoryLimitError if that is more than there are.
     """
     first = round_lengths(tokens, reference.stream_tokens, reference.streams_at_once)[0]
     lengths = stream_lengths(first, reference.stream_tokens)
     rows = len(lengths) * chains
+    longest = positions(int(lengths[0]))
+    if longest >= _MOST_POSITIONS:
+        raise MemoryLimitError(
+            f"with its thoughts a stream has {longest:,} positions, {_MOST_POSITIONS - 1:,} at most"
+        )
     ring = reference.window + reference.sinks + max(1, _CHUNK // rows)
-    slots = -(-min(positions(int(lengths[0])), ring) // 64) * 64
+    slots = -(-min(longest, ring) // 64) * 64
     weights = rows * (config.vocab + 8 * config.ffn_width) * 8
     mixer_streams, bits = _mixer_shape(reference, tokens, primed)
     mixing = mixer_bytes(bits, config.vocab, mixer_streams) if reference.mixing else 0

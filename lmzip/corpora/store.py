@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from ..errors import CorpusError, UsageError
 from .folders import Progress, local_files, problem_of
-from .manifest import CorpusFile, Manifest, read_manifest
+from .manifest import CorpusFile, Manifest, manifest_text, read_manifest
 
 __all__ = ["CorpusStore", "default_home", "shipped_manifests"]
 
@@ -44,16 +45,25 @@ class CorpusStore:
         self.offline = offline
 
     def manifest(self, target: str) -> Manifest:
-        """The shipped manifest of a name, or the one in a file `*.toml`. Raises UsageError."""
+        """The manifest of a name, shipped or of a set in the store, or the one in a file `*.toml`.
+
+        Raises UsageError.
+        """
         if target.endswith(".toml"):
             path = Path(target)
             if not path.is_file():
                 raise UsageError(f"{target}: no such manifest")
             return read_manifest(path)
-        path = _SHIPPED / f"{target}.toml"
-        if not target or "/" in target or "\\" in target or not path.is_file():
-            raise UsageError(f"{target!r} is no known set ('lmzip corpora list' shows them)")
-        return read_manifest(path)
+        if target and "/" not in target and "\\" not in target:
+            for folder in (_SHIPPED, self.folder):
+                if (path := folder / f"{target}.toml").is_file():
+                    return read_manifest(path)
+        raise UsageError(f"{target!r} is no known set ('lmzip corpora list' shows them)")
+
+    def manifests(self) -> list[Manifest]:
+        """Those that come with lmzip, and those of other sets in the store."""
+        own = [read_manifest(path) for path in sorted(self.folder.glob("*.toml"))]
+        return [*shipped_manifests(), *own]
 
     def installed(self, manifest: Manifest) -> Path | None:
         """The folder of a set in the store, or where its manifest says it is; None if not there."""
@@ -112,16 +122,17 @@ class CorpusStore:
     ) -> Path:
         """The folder of a set, fetched unless it is there already; `origin` replaces its sources.
 
-        Every file is checked before anything appears. Raises UsageError, CorpusError, OSError.
+        Every file is checked before anything appears. The manifest of a set that does not come with
+        lmzip is kept, so that its name will do. Raises UsageError, CorpusError, OSError.
         """
         from .fetch import fetch_files, needs_network
 
         name, target = manifest.name, self.folder / manifest.name
         if manifest.local is not None:
             raise UsageError(f"{name} is a set of files that this machine has; nothing to fetch")
-        for shipped in shipped_manifests():
-            if shipped.name == name and shipped.files != manifest.files:
-                raise UsageError(f"{name!r} is the name of another set, which comes with lmzip")
+        shipped = {known.name: known for known in shipped_manifests()}
+        if name in shipped and shipped[name].files != manifest.files:
+            raise UsageError(f"{name!r} is the name of another set, which comes with lmzip")
         with self._lock(name):
             if target.is_dir() and not force:
                 bad = list(self.verify(manifest, target))
@@ -129,6 +140,7 @@ class CorpusStore:
                     raise CorpusError(
                         f"{target}: {len(bad)} files missing or not right (--force fetches it anew)"
                     )
+                self._keep(manifest, known=name in shipped)
                 return target
             if self.offline and needs_network(manifest, origin):
                 raise CorpusError(f"{name} is not here, and this is offline")
@@ -137,7 +149,16 @@ class CorpusStore:
                 if target.exists():
                     os.rename(target, Path(work, "old"))
                 os.rename(files, target)
+                self._keep(manifest, known=name in shipped)
         return target
+
+    def _keep(self, manifest: Manifest, *, known: bool) -> None:
+        if known:
+            return
+        kept = dataclasses.replace(manifest, folder=None)
+        part = self.folder / f".{manifest.name}.part"
+        part.write_text(manifest_text(kept), "utf-8")
+        os.replace(part, self.folder / f"{manifest.name}.toml")
 
     @contextlib.contextmanager
     def _lock(self, name: str) -> Iterator[None]:

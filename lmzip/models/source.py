@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -133,7 +134,10 @@ def load_model(
 
 
 class StoreModels:
-    """A ModelSource over the models installed on this machine; each is loaded once."""
+    """A ModelSource over the models installed on this machine; each is loaded once.
+
+    Threads may share it, and what it loads: they take turns with a model's engine.
+    """
 
     def __init__(
         self,
@@ -156,13 +160,14 @@ class StoreModels:
         )
         self._loaded: dict[bytes, CodecModel] = {}
         self._named: CodecModel | None = None
+        self._loading = threading.RLock()
 
     def for_compression(self) -> CodecModel:
         """The named model, pulled if it is known and missing or too old."""
-        if self._named is not None:
+        with self._loading:
+            if self._named is None:
+                self._named = self._load(self._named_pack(), tokenizing=True)
             return self._named
-        self._named = self._load(self._named_pack(), tokenizing=True)
-        return self._named
 
     def _named_pack(self) -> Pack:
         try:
@@ -177,13 +182,14 @@ class StoreModels:
 
     def for_reference(self, reference: ModelReference) -> CodecModel:
         """The model of that identity, whatever it is called here."""
-        for identity, model in self._loaded.items():
-            if identity.startswith(reference.identity):
-                return model
-        pack = self._store.find(reference.identity)
-        if pack is None:
-            pack = self._pull_reference(reference)
-        return self._load(pack)
+        with self._loading:
+            for identity, model in self._loaded.items():
+                if identity.startswith(reference.identity):
+                    return model
+            pack = self._store.find(reference.identity)
+            if pack is None:
+                pack = self._pull_reference(reference)
+            return self._load(pack)
 
     def _pull_reference(self, reference: ModelReference) -> Pack:
         wanted = reference.identity.hex()

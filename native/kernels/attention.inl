@@ -96,8 +96,9 @@ inline void score(const AttendJob& job) {
                     store(job.scores + row * job.slots + slot, z);
                 });
     if (job.far.q == nullptr) return;
-    // The sinks again, as seen from min(position, window).
-    const std::size_t tiles = (static_cast<std::size_t>(job.sinks) + kTile - 1) / kTile;
+    // The sinks again, as seen from min(position, window). There may be fewer than a stream may have.
+    const std::size_t sinks = std::min(static_cast<std::size_t>(job.sinks), job.slots);
+    const std::size_t tiles = (sinks + kTile - 1) / kTile;
     key_product(job.far, job.rows, keys, groups, tiles, [&](std::size_t row, std::size_t slot, I sum) {
         const I at = load_int(job.slot_position + slot);
         const Mask sink = both(less(at, set_int(job.sinks)), less_equal(at, set_int(token(row))));
