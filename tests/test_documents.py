@@ -39,7 +39,7 @@ def names(folder, *paths, **options):
 
 def refused(problem, *paths, error=UsageError, **options):
     with pytest.raises(error, match=problem) as caught:
-        list(find_documents([str(path) for path in paths], **options))
+        [found.read() for found in find_documents([str(path) for path in paths], **options)]
     assert "\n" not in str(caught.value)
 
 
@@ -114,6 +114,10 @@ def test_wrong_json_lines(tmp_path):
         for before in b"", LINES:
             path.write_bytes(before + (line if isinstance(line, bytes) else line.encode()))
             refused(r"rows\.jsonl:[14]: (no text|not JSON)", path, field="text")
+    path.write_bytes(LINES + b"{\n" + LINES)
+    whole, good = list(find_documents([str(path)], field="text")), LINES.count(b"text")
+    assert len(whole) == 2 * good + 1 and whole[good].problem
+    assert whole[-1].read() == whole[good - 1].read()
     path.write_text("\n\n")
     refused("nothing to measure", path, field="text")
     refused("no rows to take the field 'text' of", __file__, field="text")

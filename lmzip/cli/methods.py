@@ -173,7 +173,7 @@ def measure_all(
                 method = opened()
             if method is None or not _is_new(method, seen, outcome):
                 continue
-            with outcome.attempt():  # a row that cannot be read ends the documents
+            with outcome.attempt():  # a damaged file ends the documents
                 for document in documents:
                     found = _measure_one(document, method, given, outcome, each, store)
                     if found is None:
@@ -235,6 +235,7 @@ def _measure_one(
                     each(method, document, measurement)
     except (LmzipError, OSError, MemoryError) as error:
         # A text that this model cannot read is no wrong usage.
-        outcome.fail(error, label)
+        said = isinstance(error, LmzipError) and str(error).removeprefix(f"{document.name}: ")
+        outcome.fail(said or error, label)
         return done
     return done or None

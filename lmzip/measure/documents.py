@@ -37,6 +37,8 @@ class Document:
     name: str
     read: Callable[[], bytes]
     size_bytes: int | None = None
+    problem: str | None = None
+    """Why reading it will raise UsageError, where that is known beforehand."""
 
 
 @dataclasses.dataclass
@@ -77,7 +79,8 @@ class Documents:
     """Documents that can be gone through again and again; rows are read anew each time, not kept.
 
     `limit` is how many at most; with `join` they are one, called `all`, in order. Going through
-    them raises UsageError for a row without text, CorpusError and OSError for what cannot be read.
+    them raises UsageError, CorpusError and OSError for what cannot be read. A row without text
+    raises UsageError when it is read, and those behind it are none the worse.
     """
 
     def __init__(
@@ -142,9 +145,18 @@ class _Files:
 def _row(name: str, value: object, field: str) -> Document:
     """The document that a row's value is."""
     if not isinstance(value, str):
-        raise UsageError(f"{name}: no text in a field {field!r}")
+        return _unreadable(name, f"no text in a field {field!r}")
     text = value.encode("utf-8", "surrogatepass")
     return Document(name, lambda: text, len(text))
+
+
+def _unreadable(name: str, problem: str) -> Document:
+    """A row that says what is wrong with it when it is read."""
+
+    def read() -> bytes:
+        raise UsageError(f"{name}: {problem}")
+
+    return Document(name, read, problem=problem)
 
 
 def _zstd_lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -196,7 +208,8 @@ def _json_rows(name: str, path: Path, field: str) -> Iterator[Document]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise UsageError(f"{where}: not JSON ({error})") from None
+                yield _unreadable(where, f"not JSON ({error})")
+                continue
             yield _row(where, row.get(field) if isinstance(row, dict) else None, field)
 
 
@@ -346,6 +359,10 @@ def find_documents(
     if field is not None and parts and all(isinstance(part, _Files) for part in parts):
         raise UsageError(f"there are no rows to take the field {field!r} of")
     # The first row of every table, so that no measurement starts before a wrong field is found.
-    if not [part for part in parts if next(part(), None) is not None]:
+    firsts = [next(part(), None) for part in parts]
+    for first in firsts:
+        if first is not None and first.problem is not None:
+            raise UsageError(f"{first.name}: {first.problem}")
+    if not any(firsts):
         raise UsageError("; ".join(["there is nothing to measure", *places.unreadable]))
     return Documents(parts, limit=limit, join=join, places=places)
