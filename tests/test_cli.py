@@ -142,7 +142,7 @@ def test_missing_files_do_not_stop_the_others(lmzip, text, tmp_path):
         (lambda b: b"PK" + b, "not an lmzip archive"),
         (lambda b: b[:4] + b"\x07" + b[5:], "format version 7"),
         (lambda b: b[:60] + bytes([b[60] ^ 1]) + b[61:], "damaged"),
-        (lambda b: b + b"junk", "not an lmzip archive"),
+        (lambda b: b + b"junk", "behind the archive's end"),
     ],
 )
 def test_damage_is_one_line_and_leaves_nothing(lmzip, text, tmp_path, damage, message):

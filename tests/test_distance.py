@@ -242,7 +242,7 @@ def test_command_refuses(lmzip, tmp_path):
     (tmp_path / "empty").touch()
     for args, message in (
         (("one/a",), b"two documents"),
-        (("one", "empty"), b"empty"),
+        (("one/a", "empty", "-q"), b"two documents"),
         (("one", "two", "--coder", "zstd", "--csv", "one/a"), b"one/a"),
         (("one", "two", "--coder", "zstd", "-3"), b"only for --coder lmzip"),
         (("one", "two", "--coder", "zstd", "--labels", "one/a"), b"--labels needs --knn"),

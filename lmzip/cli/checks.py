@@ -69,6 +69,8 @@ def refuse_overwriting(given: dict[str, Any], inputs: Sequence[str]) -> None:
         if target in outputs:
             raise UsageError(f"{name} {given[option]}: {outputs[target]} is the same file")
         outputs[target] = name
+        if option == "plot" and Path(target).suffix.lower() not in ("", ".svg"):
+            raise UsageError(f"{name} {given[option]}: plots are SVG files (*.svg)")
         if not Path(target).parent.is_dir():
             raise UsageError(f"{name} {given[option]}: cannot be written: no such folder")
     if given.get("plots"):

@@ -132,7 +132,11 @@ def _documents(paths: tuple[str, ...], given: dict[str, Any]) -> list[tuple[str,
     if found.places.repeated and not given["quiet"]:
         names = ", ".join(found.places.repeated)
         print(f"lmzip: named twice, counted once: {names}", file=sys.stderr)
-    return [(document.name, document.read()) for document in found]
+    documents = [(document.name, document.read()) for document in found]
+    empty = [name for name, data in documents if not data]
+    if empty and not given["quiet"]:
+        print(f"lmzip: empty, left out: {', '.join(empty)}", file=sys.stderr)
+    return [(name, data) for name, data in documents if data]
 
 
 def _check_options(given: dict[str, Any]) -> None:

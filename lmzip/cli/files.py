@@ -222,7 +222,9 @@ class _Session:
         if self.options.mode == "compress":
             self._compress(name, source, out, ahead)
         else:
-            self._decompress(name, source, out, ahead)
+            size = self._decompress(name, source, out, ahead)
+            if self.options.verbose:
+                print(f"{_label(name)}: decompressed, {size} bytes", file=sys.stderr)
         out.flush()
 
     def _compress(

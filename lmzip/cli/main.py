@@ -23,8 +23,8 @@ __all__ = ["main"]
 
 _EPILOG = """\b
 Levels: bits per byte of alice29.txt (gzip -9 has 2.85, xz -9e 2.55) and kB/s of compression on two
-slow cores that nobody else uses; decompression takes as long or a third longer at -1 to -3, two to
-many times as long above.
+slow cores that nobody else uses; decompression of files of some size takes as long or half as long
+again at -1 to -3, two to many times as long above. SmolLM2-135M is smollm2-135m-instruct.
   -1  lmzip-3m      1.51  89        -4  SmolLM2-135M  1.14  5.1      -7  SmolLM2-135M  1.09  3.4
   -2  lmzip-3m      1.49  96        -5  SmolLM2-135M  1.11  4.5      -8  SmolLM2-135M  1.08  2.6
   -3  lmzip-3m      1.49  84        -6  SmolLM2-135M  1.10  4.5      -9  SmolLM2-135M  1.08  2.3

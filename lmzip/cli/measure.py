@@ -44,7 +44,7 @@ __all__ = ["measure"]
     type=click.IntRange(0, 20),
     default=0,
     metavar="K",
-    help="With --per-token: entropy and the K likeliest tokens, too.",
+    help="With --per-token: entropy and the K likeliest tokens before mixing, too.",
 )
 @click.option(
     "--html",

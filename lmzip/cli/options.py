@@ -38,7 +38,8 @@ def coding_options(function: F) -> F:
         [
             *(
                 click.option(f"-{level}", "level", flag_value=level, type=int, hidden=level > 1,
-                             help="Level, as in the table below; -2 to -9 likewise.  [default: -3]")
+                             help="Level, as in lmzip --help; -2 to -9 likewise.  [default: -3; "
+                                  "with -m alone, windows of 1,024 and streams of 4,096 tokens]")
                 for level in range(1, 10)
             ),
             click.option("--window", type=int, metavar="TOKENS",

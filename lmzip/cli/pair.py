@@ -127,3 +127,5 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
         for target, data in zip(targets, contents, strict=True):
             out = stack.enter_context(atomic_output(target, overwrite=given["force"]))
             out.write(data)
+    if given["verbose"]:
+        print(f"{paths[0]}: {len(contents[0])} + {len(contents[1])} bytes", file=sys.stderr)

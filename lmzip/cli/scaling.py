@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .checks import refuse_overwriting
+from .checks import refuse_options, refuse_overwriting
 from .options import F, coding_options, models_options, side_options
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
         raise UsageError("--control needs a thought (--think) to stand beside")
     if not given["filler"]:
         raise UsageError("--filler is empty")
+    if "filler" not in given["controls"]:
+        refuse_options(["filler"], "only for --control filler")
     if given["plot"]:
         from ..report.plots import require_matplotlib
 
@@ -102,8 +104,10 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
     side = chosen_side_parameters(given | {"given": ("y",), "think": max(think) or None})
     items = _items(x, y)[: given["limit"]]
     names = dict.fromkeys(given["model"]) or (None,)
-    for name in names:
-        chosen_parameters(given, name)
+    chosen = {str(chosen_parameters(given, name)[1]) for name in names}
+    if len(chosen) > 1 and not given["quiet"]:
+        print("lmzip: models code with different windows and streams here; a level, such as -3, "
+              "makes them alike", file=sys.stderr)  # fmt: skip
     points: list[ScalingPoint] = []
     for name in names:
         model, parameters = chosen_model(given | {"model": name})

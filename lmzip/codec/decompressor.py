@@ -325,7 +325,7 @@ def decompress_stream(
     frames = 0
     before = bytearray()
     while True:
-        found = read_header(source)
+        found = read_header(source, behind_another=frames > 0)
         if found is None:
             break
         frames += 1

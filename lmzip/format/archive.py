@@ -352,10 +352,10 @@ def _check_crc(reader: Reader, what: str) -> None:
         raise CorruptError(f"{what} is damaged (checksum mismatch)")
 
 
-def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
+def read_header(source: ByteSource, *, behind_another: bool = False) -> tuple[Header, bytes] | None:
     """The header at the source's position and its bytes, or None if the source is at its end.
 
-    A short archive's header is verified with its block.
+    A short archive's header is verified with its block. `behind_another` is for the message.
 
     Raises FormatError if it is no archive, VersionError for a newer one, CorruptError if damaged.
     """
@@ -364,6 +364,8 @@ def read_header(source: ByteSource) -> tuple[Header, bytes] | None:
         return None
     reader = Reader(source, first)
     if first != MAGIC[:1] or reader.bytes(len(MAGIC) - 1) != MAGIC[1:]:
+        if behind_another:
+            raise FormatError("what stands behind the archive's end is not an lmzip archive")
         raise FormatError("not an lmzip archive")
     version, flags = reader.integer(1), reader.integer(1)
     if version not in _FLAGS:

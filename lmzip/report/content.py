@@ -91,7 +91,7 @@ def measurement_tables(measurements: Sequence[Measurement]) -> list[Table]:
         if len(mine) > 1:
             rows.append(_row(total, f"all {len(mine)}"))
         columns: tuple[str, ...] = ("document", "bytes", "tokens", "archive", "bits/byte", "ideal",
-                                    "bits/token", "kB/s in", "kB/s out")  # fmt: skip
+                                    "ideal/token", "kB/s in", "kB/s out")  # fmt: skip
         decimals: tuple[int, ...] = (0, 0, 0, 0, 4, 4, 3, 1, 1)
         if total.modelled_share < 1:  # zstd or a protocol has had the rest
             columns += ("% scored" if total.kind == "ideal" else "% by model",)

@@ -168,7 +168,7 @@ def position_figure(bins: dict[str, list[Bin]]) -> Figure:
                       color=_COLOURS[i % len(_COLOURS)], markersize=4)  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.legend(fontsize=8)
-    note = "Tokenizers differ: compare shapes between models, heights only within one."
+    note = "Where tokenizers differ, heights cannot be compared, only shapes."
     return Figure("Bits by position", drawn[0], note)
 
 
