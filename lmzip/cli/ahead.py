@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 _MOST_BYTES = 1 << 22
 """Of files that are read at once."""
+_MOST_FILES = 1 << 10
+"""Of the same: what archives hold is larger than they are."""
 
 
 class Ahead(Generic[T]):
@@ -47,7 +49,7 @@ class Ahead(Generic[T]):
         found: dict[int, bytes] = {}
         size = 0
         number = first
-        while number < len(self._names) and size < _MOST_BYTES:
+        while number < len(self._names) and size < _MOST_BYTES and len(found) < _MOST_FILES:
             data = self._read(self._names[number])
             if data is not None and self._suits(data):
                 found[number] = data

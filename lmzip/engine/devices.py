@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
+
+from ..errors import UsageError
 
 __all__ = ["choose_device", "each_device"]
 
@@ -31,7 +34,10 @@ def choose_device(device: str) -> str:
     """The device itself or, for "auto", "cuda" where PyTorch finds a GPU it can use, else "cpu".
 
     PyTorch is loaded only where there is an NVIDIA driver, so that others start as fast as ever.
+    Raises UsageError for what is no device's name.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", device):
+        raise UsageError(f"no device {device!r} (there are: auto, cpu, cuda, cuda:N)")
     if device != "auto":
         return device
     if not _nvidia_driver() or _torch_for_cpus():

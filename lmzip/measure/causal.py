@@ -295,6 +295,8 @@ def load_float_model(
     known = {model.name: model for model in known_models()}
     model_bytes = 0
     try:
+        if source.startswith((".", "/")) and not path.exists():
+            raise ModelNotFoundError(f"{source}: no such file or folder")
         if path.is_file():
             model, tokenizer = _from_checkpoint(read_gguf(path, path.stem), dtype)
             model_bytes = path.stat().st_size
