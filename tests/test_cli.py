@@ -200,6 +200,8 @@ def test_parameters_reach_the_header(lmzip, text):
         (["--window", "100000", "note.txt"], "longer than the model's context"),
         (["-T", "100000", "note.txt"], "not in the range"),
         (["-m", "../x", "note.txt"], "no model name"),
+        (["--device", "gpu", "note.txt"], "no device"),
+        (["-q", "measure", "note.txt"], "behind the subcommand"),
     ],
 )
 def test_wrong_usage(lmzip, text, arguments, message):
