@@ -290,14 +290,13 @@ def test_no_binary_to_a_terminal(text, tiny_home, tmp_path):
     assert b"LMZ" not in shown
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupts_leave_no_partial_file(tiny_home, tmp_path, number):
-    big = tmp_path / "big.txt"
-    big.write_bytes(TEXT * 20_000)
-    environment = os.environ | {"LMZIP_HOME": str(tiny_home), "LMZIP_MODEL": "tiny"}
+def compressing(tiny_home, tmp_path):
+    """A process in the middle of compressing big.txt: its temporary file is there."""
+    (tmp_path / "big.txt").write_bytes(TEXT * 20_000)
     process = subprocess.Popen(
         [sys.executable, "-m", "lmzip", "big.txt"],
-        cwd=tmp_path, env=environment, stderr=subprocess.PIPE,
+        cwd=tmp_path, stderr=subprocess.PIPE,
+        env=os.environ | {"LMZIP_HOME": str(tiny_home), "LMZIP_MODEL": "tiny"},
         # A shell starts background jobs with SIGINT ignored, and tests may run in one.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
@@ -305,11 +304,29 @@ def test_interrupts_leave_no_partial_file(tiny_home, tmp_path, number):
     while not any(name.endswith(".tmp") for name in os.listdir(tmp_path)):
         assert time.monotonic() < deadline
         assert process.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_leave_no_partial_file(tiny_home, tmp_path, number):
+    process = compressing(tiny_home, tmp_path)
     time.sleep(0.3)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else 143)
+    assert listing(tmp_path) == ["big.txt"]
+    assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_and_its_echo(tiny_home, tmp_path, number):
+    process = compressing(tiny_home, tmp_path)
+    for _ in range(3):
+        process.send_signal(number)
+        time.sleep(0.002)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, 143, -number)  # the last came when all was done
     assert listing(tmp_path) == ["big.txt"]
     assert b"Traceback" not in errors
 
@@ -444,26 +461,3 @@ def test_values_that_are_none(lmzip, text):
     far = ("--think", "65536", "--think-every", "1", "--window", "8", "--given-always")
     text.write_bytes(TEXT * 1000)
     failed_with(lmzip("-c", *far, "--stream-length", "30000", "note.txt"), "positions")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_and_its_echo(tiny_home, tmp_path, number):
-    (tmp_path / "big.txt").write_bytes(TEXT * 20_000)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lmzip", "big.txt"],
-        cwd=tmp_path, stderr=subprocess.PIPE,
-        env=os.environ | {"LMZIP_HOME": str(tiny_home), "LMZIP_MODEL": "tiny"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not any(name.endswith(".tmp") for name in os.listdir(tmp_path)):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
-    for _ in range(3):
-        process.send_signal(number)
-        time.sleep(0.002)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode in (130, 143, -number)  # the last came when all was done
-    assert listing(tmp_path) == ["big.txt"]
-    assert b"Traceback" not in errors
