@@ -50,7 +50,7 @@ def run(files: Sequence[str], **given: Any) -> None:
     """Do what the command line says; exits with 1 (or 2, wrong usage) if any file failed."""
     options = _Options(**{f.name: given[f.name] for f in dataclasses.fields(_Options)})
     files = list(files) or [STDIN]
-    _refuse_subcommands(files)
+    _refuse_subcommand(files[0])
     if options.output is not None and len(files) > 1:
         raise click.UsageError("-o takes one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
@@ -79,15 +79,13 @@ def run(files: Sequence[str], **given: Any) -> None:
     sys.exit(failed)
 
 
-def _refuse_subcommands(files: Sequence[str]) -> None:
+def _refuse_subcommand(first: str) -> None:
     """`lmzip -q measure FILE` means something else than to compress FILE."""
     parent = click.get_current_context().parent
     if parent is None or not isinstance(parent.command, click.Group):
         return
-    known = parent.command.list_commands(parent)
-    for name in files:
-        if name in known and not os.path.lexists(name):
-            raise click.UsageError(f"options go behind the subcommand: 'lmzip {name} [OPTIONS]'")
+    if first in parent.command.list_commands(parent) and not os.path.lexists(first):
+        raise click.UsageError(f"options go behind the subcommand: 'lmzip {first} [OPTIONS]'")
 
 
 def _label(name: str) -> str:
