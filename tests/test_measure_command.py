@@ -318,3 +318,14 @@ def test_corpora_are_checked_on_use(texts, tmp_path):
     (texts / "a.txt").write_bytes(data[::-1])  # as long as it was
     with pytest.raises(CorpusError, match="SHA-256"):
         store.files(str(manifest))
+
+
+def test_a_row_without_text_is_said_once(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "One line of it."}\n{"txt": 1}\n{"text": "And another line."}\n')
+    run = lmzip_command("measure", rows, "--field", "text", "--json",
+                        "-m", "lmzip-1m", "-m", "lmzip-3m")  # fmt: skip
+    assert run.returncode == 1
+    assert run.stderr == f"lmzip: {rows}:2: no text in a field 'text'\n"
+    measured = [json.loads(line)["document"] for line in run.stdout.splitlines()]
+    assert measured == [f"{rows}:1", f"{rows}:3", "all"] * 2

@@ -165,6 +165,7 @@ def measure_all(
     """
     done: list[Measurement] = []
     empty: dict[str, None] = {}
+    unreadable: dict[str, str] = {}
     seen: dict[str, str] = {}
     try:
         for opened in methods:
@@ -175,6 +176,9 @@ def measure_all(
                 continue
             with outcome.attempt():  # a damaged file ends the documents
                 for document in documents:
+                    if document.problem is not None:
+                        unreadable[document.name] = document.problem
+                        continue
                     found = _measure_one(document, method, given, outcome, each, store)
                     if found is None:
                         empty[document.name] = None
@@ -182,6 +186,8 @@ def measure_all(
                         done += found
     except (KeyboardInterrupt, SystemExit) as stopped:
         outcome.stop(stopped)
+    for name, problem in unreadable.items():
+        outcome.fail(problem, name)
     if empty:
         outcome.notice(f"empty, left out: {_some(list(empty))}")
     if not done and not outcome.failures:
@@ -235,7 +241,6 @@ def _measure_one(
                     each(method, document, measurement)
     except (LmzipError, OSError, MemoryError) as error:
         # A text that this model cannot read is no wrong usage.
-        said = isinstance(error, LmzipError) and str(error).removeprefix(f"{document.name}: ")
-        outcome.fail(said or error, label)
+        outcome.fail(error, label)
         return done
     return done or None
