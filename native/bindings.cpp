@@ -130,8 +130,9 @@ void bind_model(nb::module_& m) {
         })
         .def("spread", &lmzip::Cache::spread);
     nb::class_<lmzip::States>(m, "States").def(nb::init<>());
-    nb::class_<BoundModel>(m, "Model", "A decoder in exact arithmetic, for one thread at a time; others wait. Caches and "
-                              "states are a thread's own.")
+    nb::class_<BoundModel>(m, "Model",
+                           "A decoder in exact arithmetic, for one thread at a time; others wait. "
+                           "Caches and states are a thread's own.")
         .def(nb::init<const nb::dict&, nb::dict, std::size_t, const std::string&>(), "config"_a,
              "tensors"_a, "threads"_a, "isa"_a)
         .def_prop_ro("isa", [](BoundModel& self) { return self.model().kernels().name; })

@@ -60,17 +60,18 @@ void Team::start() {
 
 bool Team::forked() const { return process_ != process(); }
 
+// Threads of another process can neither be joined nor detached.
+void Team::forget() { static_cast<void>(new std::vector<std::thread>(std::exchange(helpers_, {}))); }
+
 void Team::restart() {
-    // Threads of another process can neither be joined nor detached.
-    static_cast<void>(new std::vector<std::thread>(std::move(helpers_)));
-    helpers_.clear();
+    forget();
     process_ = process();
     start();
 }
 
 Team::~Team() {
     if (forked()) {
-        static_cast<void>(new std::vector<std::thread>(std::move(helpers_)));
+        forget();
         return;
     }
     closing_ = true;

@@ -34,6 +34,7 @@ class Team {
 
   private:
     void start();
+    void forget();
     void serve(std::size_t thread, std::uint32_t seen);
 
     long process_;

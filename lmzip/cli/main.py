@@ -133,25 +133,25 @@ _AT_ONCE = 1.0
 """Seconds in which a second signal is an echo of the first: what unwinds is cleaning up."""
 
 
-class _Signals:
+def _unwind_on_signals() -> None:
     """A polite kill unwinds like Ctrl-C, so that temporary files go."""
+    last = -_AT_ONCE
 
-    def __init__(self) -> None:
-        self._last = -_AT_ONCE
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            # Whoever started us may want a signal ignored, as nohup does.
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._unwind)
-
-    def _unwind(self, number: int, frame: object) -> None:
+    def unwind(number: int, frame: object) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - self._last < _AT_ONCE:
+        if now - last < _AT_ONCE:
             return
-        self._last = now
+        last = now
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Whoever started us may want a signal ignored, as nohup does.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, unwind)
 
 
 def _open_standard_streams() -> None:
@@ -181,7 +181,7 @@ def _message(error: click.ClickException) -> str:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    _Signals()
+    _unwind_on_signals()
     _open_standard_streams()
     sys.exit(_run())
 

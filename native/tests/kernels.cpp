@@ -214,7 +214,8 @@ void models(const Kernels& k) {
     const SmallModel plain(6, 2, 16, 64, 96, 600, false), normed(4, 1, 12, 40, 72, 300, true),
         wide_head(3, 3, 64, 128, 192, 257, true);
     for (const SmallModel* model : {&plain, &normed, &wide_head}) {
-        for (const auto& [window, sinks] : {std::pair{100, 4}, {16, 4}, {7, 0}, {1, 1}, {2, 6}, {20, 40}, {2, 1000}}) {
+        for (const auto& [window, sinks] :
+             {std::pair{100, 4}, {16, 4}, {7, 0}, {1, 1}, {2, 6}, {20, 40}, {2, 1000}}) {
             const auto w = static_cast<std::size_t>(window), s = static_cast<std::size_t>(sinks);
             const auto expected = model->run(kScalar, 1, 3, 70, 70, w, s);
             for (const std::size_t part : {70, 1, 11})
