@@ -256,3 +256,6 @@ def test_command_refuses(lmzip, tmp_path):
         assert done.stderr.count(b"\n") == 1
     assert (tmp_path / "one" / "a").read_bytes() == FIRST
     assert not (tmp_path / "x").exists()
+    done = lmzip("distance", "one", "empty", "--coder", "zstd")
+    assert (done.returncode, done.stderr) == (0, b"lmzip: empty, left out: empty\n")
+    assert b"empty" not in done.stdout
