@@ -58,6 +58,58 @@ def test_equal_bytes_and_cross_decoding(new_encoder, new_decoder, seed, count, l
     assert [reader.decode(row) for row in freqs.tolist()] == symbols.tolist()
 
 
+def random_bits(seed, count, sharp):
+    rng = np.random.default_rng(seed)
+    p1 = rng.integers(1, 1 << 24, count).astype(np.int32)
+    if sharp:  # nearly sure, either way
+        p1 = np.where(rng.random(count) < 0.5, 1, (1 << 24) - 1).astype(np.int32)
+    bits = (rng.integers(0, 1 << 24, count) < p1).astype(np.int64)
+    surprises = rng.random(count) < 0.02
+    return p1, bits ^ surprises
+
+
+@each_coder
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32), st.integers(0, 600), st.booleans())
+def test_bits_are_symbols_of_two(new_encoder, new_decoder, seed, count, sharp):
+    """Bits between symbols: equal bytes whichever entry they take, and they come back."""
+    p1, bits = random_bits(seed, count, sharp)
+    freqs, symbols = random_case(seed, 7, 37, sharp)
+    fast, general, oracle = new_encoder(), new_encoder(), OracleEncoder()
+    split = count // 3
+    fast.code_bits(p1[:split], bits[:split])
+    fast.code(freqs, symbols)
+    fast.code_bits(p1[split:], bits[split:])
+    rows = np.stack([(1 << 24) - p1, p1], axis=1).astype(np.int32)
+    general.code(rows[:split], bits[:split])
+    general.code(freqs, symbols)
+    general.code(rows[split:], bits[split:])
+    pairs = list(zip(bits.tolist(), p1.tolist(), strict=True))
+    for bit, p in pairs[:split]:
+        oracle.encode_bit(bit, p)
+    for row, symbol in zip(freqs.tolist(), symbols.tolist(), strict=True):
+        oracle.encode(symbol, row)
+    for bit, p in pairs[split:]:
+        oracle.encode_bit(bit, p)
+    payload = fast.finish()
+    assert payload == general.finish() == oracle.finish()
+    assert fast.ideal_bits == pytest.approx(general.ideal_bits)
+    decoder = new_decoder(payload)
+    assert decoder.code_bits(p1[:split]).tolist() == bits[:split].tolist()
+    assert decoder.code(freqs).tolist() == symbols.tolist()
+    assert decoder.code_bits(p1[split:]).tolist() == bits[split:].tolist()
+    reader = OracleDecoder(payload)
+    assert [reader.decode_bit(p) for _bit, p in pairs[:split]] == bits[:split].tolist()
+
+
+@each_coder
+def test_payloads_that_no_encoder_wrote_are_noticed_in_bits(new_encoder, new_decoder):
+    """A point above every symbol's part of the range, which frequencies do not fill to the top."""
+    p1 = np.full(40, 1, np.int32)
+    with pytest.raises(CorruptError):
+        new_decoder(b"\xff" * 8).code_bits(p1)
+
+
 @each_coder
 @pytest.mark.parametrize("letters", [2, 193, 256])
 def test_every_frequency_is_used_exactly(new_encoder, new_decoder, letters):

@@ -32,6 +32,10 @@ def _as_probabilities(freqs: Freqs) -> NDArray[np.float32]:
     return (freqs - 1).astype(np.float32)
 
 
+def _two_symbols(p1: Freqs) -> Freqs:
+    return np.stack([(1 << _PRECISION) - p1, p1], axis=1).astype(np.int32)
+
+
 class ConstrictionEncoder:
     """See `Encoder`."""
 
@@ -49,6 +53,9 @@ class ConstrictionEncoder:
             chosen = freqs[np.arange(len(symbols)), symbols]
             self.ideal_bits += float((_PRECISION - np.log2(chosen)).sum())
         return symbols
+
+    def code_bits(self, p1: Freqs, bits: Symbols | None) -> Symbols:
+        return self.code(_two_symbols(p1), bits)
 
     def size_bytes(self) -> int:
         return int(self._coder.num_words()) * 4
@@ -78,3 +85,6 @@ class ConstrictionDecoder:
         except (ValueError, AssertionError) as error:
             raise CorruptError(f"the payload does not decode: {error}") from None
         return np.asarray(decoded, np.int64)
+
+    def code_bits(self, p1: Freqs, bits: Symbols | None = None) -> Symbols:
+        return self.code(_two_symbols(p1), bits)

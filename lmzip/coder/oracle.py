@@ -45,6 +45,10 @@ class OracleEncoder:
             self._low = (self._low << _WORD_BITS) % _STATE
             self._range <<= _WORD_BITS
 
+    def encode_bit(self, bit: int, p1: int) -> None:
+        """Encode a bit that is 1 with probability p1 / 2**24, from 1 to 2**24 - 1."""
+        self.encode(bit, ((1 << _PRECISION) - p1, p1))
+
     def finish(self) -> bytes:
         """All words, big-endian, without trailing zero bytes."""
         if self._empty:
@@ -88,3 +92,7 @@ class OracleDecoder:
             self._range <<= _WORD_BITS
             self._point = ((self._point << _WORD_BITS) % _STATE) | self._word()
         return symbol
+
+    def decode_bit(self, p1: int) -> int:
+        """The next bit, which is 1 with probability p1 / 2**24."""
+        return self.decode(((1 << _PRECISION) - p1, p1))
