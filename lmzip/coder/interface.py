@@ -40,10 +40,10 @@ class Encoder(SymbolCoder, Protocol):
         """The information of the symbols so far: what no code could go below on average."""
 
     def size_bytes(self) -> int:
-        """Bytes so far, never more than what `finish` will return plus two words."""
+        """Bytes so far in whole words, about two words more than `finish` would return."""
 
     def finish(self) -> bytes:
-        """The payload: big-endian words, trailing zero bytes dropped."""
+        """The payload: the fewest bytes that stand for these symbols."""
 
 
 def new_encoder() -> Encoder:

@@ -36,13 +36,20 @@ std::size_t RangeEncoder::words() const {
 std::vector<std::uint8_t> RangeEncoder::finish() const {
     std::vector<std::uint8_t> bytes;
     if (empty()) return bytes;
+    // The first multiple of 2^(64 - 8 k) that is not below `low_`, for the smallest k whose one is in range.
+    unsigned k = 0;
+    std::uint64_t point = 0;
+    for (;; ++k) {
+        const std::uint64_t below = k == 0 ? ~std::uint64_t{0} : ~std::uint64_t{0} >> (8 * k);
+        point = (low_ + below) & ~below;
+        if (point - low_ < range_) break;
+    }
     RangeEncoder end = *this;
-    const std::uint64_t point = low_ + (kSmallestRange - 1);
     if (point < low_) end.carry();
-    end.words_.push_back(static_cast<std::uint32_t>(point >> kWord));
     for (const std::uint32_t word : end.words_)
         for (unsigned shift = kWord; shift > 0; shift -= 8)
             bytes.push_back(static_cast<std::uint8_t>(word >> (shift - 8)));
+    for (unsigned shift = 64; k > 0; --k) bytes.push_back(static_cast<std::uint8_t>(point >> (shift -= 8)));
     while (!bytes.empty() && bytes.back() == 0) bytes.pop_back();
     return bytes;
 }

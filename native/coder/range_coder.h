@@ -30,8 +30,9 @@ class RangeEncoder {
     }
     // Count the information of bits, in bits.
     void add_ideal_bits(double bits) { ideal_bits_ += bits; }
-    // Words of the payload if it ended here, trailing zeros counted.
+    // Words of the payload if it ended here, about: the last one or two may be shorter.
     std::size_t words() const;
+    // The payload: the fewest bytes that name a number in the range, as digits of a binary fraction.
     std::vector<std::uint8_t> finish() const;
     // The information of the symbols so far, in bits, and of what was added.
     double ideal_bits() const { return ideal_bits_; }
