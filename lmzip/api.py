@@ -144,7 +144,6 @@ class _Decompressed(io.RawIOBase):
         self._index = ArchiveIndex(file)
         self._blocks = BlockReader(self._index, models, memory_limit, side)
         self._position = 0
-        self._block = (0, b"")
 
     def readable(self) -> bool:
         return True
@@ -167,16 +166,12 @@ class _Decompressed(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        if self._position >= self._index.content_bytes or not len(buffer):
-            return 0
-        start, data = self._block
-        if not start <= self._position < start + len(data):
-            start, data = self._block = self._blocks.read(self._position)
-        first = self._position - start
-        part = data[first : first + len(buffer)]
-        buffer[: len(part)] = part
-        self._position += len(part)
-        return len(part)
+        start = self._position
+        for piece in self._blocks.range(start, start + len(buffer)):
+            buffer[: len(piece)] = piece
+            self._position += len(piece)
+            return len(piece)
+        return 0
 
 
 class LmzipFile(io.BufferedIOBase):

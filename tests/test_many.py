@@ -114,13 +114,6 @@ def test_what_is_wrong_with_one_hurts_no_other(tiny_models):
     ]  # fmt: skip
 
 
-def test_older_archives(tiny_models):
-    files = sorted(file for folder in ("v1", "v2") for file in (GOLDEN / folder).glob("*.lmz"))
-    expected = [lmzip.decompress(file.read_bytes(), model=tiny_models) for file in files]
-    assert files
-    assert decompress_many([file.read_bytes() for file in files], tiny_models) == expected
-
-
 def test_what_may_swell_is_decoded_alone(tiny_models, tmp_path):
     """A few bytes can say that they hold megabytes: those are not kept in memory together."""
     small = lmzip.compress(CONTENTS[4], model=tiny_models, parameters=SMALL)

@@ -18,6 +18,7 @@ from .progress import CodingBar, ModelBar
 
 if TYPE_CHECKING:
     from ..codec import CompressionSummary
+    from .ranges import ByteRange
 
 __all__ = ["run", "standard_output"]
 
@@ -40,6 +41,7 @@ class _Options:
     verbose: int
     quiet: bool
     memory_limit: int
+    byte_range: ByteRange | None
 
 
 class _Skip(LmzipError):
@@ -55,6 +57,8 @@ def run(files: Sequence[str], **given: Any) -> None:
         raise click.UsageError("-o takes one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
         raise click.UsageError("-o and -c exclude each other")
+    if options.byte_range is not None and options.mode != "decompress":
+        raise click.UsageError("--range goes with -d")
     if options.mode == "list":
         from .info import list_archives
 
@@ -123,6 +127,8 @@ class _Session:
             return self.options.mode == "compress" or gains_by_company(data)
 
         def wanted(name: str) -> bool:
+            if self.options.byte_range is not None:
+                return False
             try:
                 if self.options.mode != "test":
                     self._target(name)
@@ -288,6 +294,8 @@ class _Session:
             raise made
         if isinstance(made, bytes):
             return out.write(made)
+        if self.options.byte_range is not None:
+            return self._decompress_range(source, out, self.options.byte_range)
 
         with CodingBar(_label(name), None, show=not self.options.quiet) as bar:
             return decompress_stream(
@@ -298,6 +306,21 @@ class _Session:
                 side=self.side,
                 progress=bar,
             )
+
+    def _decompress_range(
+        self, source: BinaryIO, out: BinaryIO | _Discard, wanted: ByteRange
+    ) -> int:
+        """Write a range of the contents; bytes written."""
+        from ..codec import ArchiveIndex, BlockReader
+
+        if not source.seekable():
+            raise UsageError("--range needs a file, not a pipe: the index is at the end")
+        index = ArchiveIndex(source)
+        reader = BlockReader(index, self.models, self.options.memory_limit, self.side)
+        start, end = wanted.within(index.content_bytes)
+        for piece in reader.range(start, end):
+            out.write(piece)
+        return end - start
 
 
 class _Discard:

@@ -26,14 +26,19 @@ def _describe(path: str) -> dict[str, Any]:
         index = ArchiveIndex(file)
         kinds = {kind.name.lower(): count for kind, count in index.kinds().items()}
         frames = []
-        for frame in index.frames:
-            model, side = frame.header.model, frame.header.side
+        for number, archive in enumerate(index.archives):
+            header, trailer = archive.header, archive.trailer
+            model, side = header.model, header.side
+            tokens, work = index.work(number)
             frames.append(
                 {
-                    "content_bytes": frame.trailer.content_bytes,
-                    "archive_bytes": frame.trailer.frame_bytes,
-                    "blocks": len(frame.trailer.blocks),
-                    "content_hash": frame.trailer.content_hash.hex() or None,
+                    "content_bytes": archive.content_bytes,
+                    "archive_bytes": archive.archive_bytes,
+                    "short": header.short,
+                    "blocks": len(archive.blocks),
+                    "content_hash": None if trailer is None else trailer.content_hash.hex(),
+                    "tokens": tokens,
+                    "tokens_read": work,
                     "model": None
                     if model is None
                     else {
@@ -206,6 +211,10 @@ def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
                 print(f"  mixing       {mixing}")
             if frame["side"] is not None:
                 print("\n".join(_side_lines(frame["side"])))
+            if frame["tokens"]:
+                more = frame["tokens_read"] > frame["tokens"]
+                read = f"; the model reads {frame['tokens_read']}" if more else ""
+                print(f"  work         {frame['tokens']} tokens{read}")
         if with_ledger:
             print("\n".join(_ledger_lines(found["ledger"])))
     sys.exit(failed)

@@ -18,6 +18,7 @@ import click
 from .. import __version__
 from ..errors import LmzipError, UsageError
 from .options import coding_options, model_options, side_options
+from .ranges import parse_range
 
 __all__ = ["main"]
 
@@ -104,6 +105,14 @@ def lmzip() -> None:
     "keep",
     default=True,
     help="Keep the input files (the default), or remove them.",
+)
+@click.option(
+    "--range",
+    "byte_range",
+    metavar="START[:LENGTH]",
+    callback=parse_range,
+    help="With -d: only these bytes of the contents (1M:64k; -500: the last 500); blocks without "
+    "them are not decoded.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite files, write to a terminal.")
 @click.option("-v", "--verbose", count=True, help="Say what was done.")
