@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import zlib
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lmzip
 from lmzip.codec import CodingParameters
 from lmzip.engine import NUMERICS_VERSION
 from lmzip.errors import CorruptError, FormatError, LmzipError, TruncatedError, VersionError
@@ -314,10 +316,10 @@ def test_only_stored_short_archives_are_empty():
             read_short(source, *read_header(source))
 
 
-def ending_like_an_ordinary_one(stored: bool) -> tuple[bytes, bytes]:
+def ending_like_an_ordinary_one() -> tuple[bytes, bytes]:
     """Contents whose short archive has the end mark for its checksum, and that archive."""
     # CRC-32 is linear: four bytes can make it anything.
-    start = b"\x89LM1" + pack_varint(8) if stored else b""
+    start = b"\x89LM1" + pack_varint(8)
     wanted = int.from_bytes(END_MARK, "little")
 
     def crc(four):
@@ -343,9 +345,7 @@ def ending_like_an_ordinary_one(stored: bool) -> tuple[bytes, bytes]:
 
 
 def test_no_short_archive_ends_like_an_ordinary_one():
-    import lmzip
-
-    data, archive = ending_like_an_ordinary_one(stored=True)
+    data, archive = ending_like_an_ordinary_one()
     block = Block(BlockKind.STORED, len(data), 0, data)
     assert pack_short(Header(only=BlockKind.STORED), block, data) is None
     for read in (lmzip.decompress, lambda a: map_archives(io.BytesIO(a))):
@@ -360,8 +360,6 @@ def ordinary(*contents):
     header = Header(None, sum(map(len, contents))).pack()
     packed = [Block(BlockKind.STORED, len(c), content_crc(c), c).pack() for c in contents]
     index = tuple((len(c), len(p)) for c, p in zip(contents, packed, strict=True))
-    import hashlib
-
     digest = hashlib.blake2b(b"".join(contents), digest_size=8).digest()
     return header + b"".join(packed) + Trailer(len(header), index, digest).pack()
 
@@ -379,8 +377,6 @@ PARTS = [ordinary(b"one", b"two"), short(b"three"), short(b""), ordinary(), ordi
 
 @given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=7))
 def test_archives_in_any_order_are_found(parts):
-    import lmzip
-
     blob = b"".join(parts)
     found = map_archives(io.BytesIO(blob))
     assert [blob[a.start : a.end] for a in found] == parts
@@ -423,8 +419,6 @@ def test_only_the_ends_of_ordinary_archives_are_read():
 
 @pytest.mark.parametrize("parts", [PARTS[:2], PARTS[1::-1], [PARTS[1]] * 2, [PARTS[0]] * 2])
 def test_truncated_and_damaged_files_are_errors(parts):
-    import lmzip
-
     blob = b"".join(parts)
     whole = set()
     for end in range(1, len(blob)):

@@ -20,8 +20,6 @@ from lmzip.codec import (
 from lmzip.codec.many import _groups
 from lmzip.errors import CorruptError, LmzipError, SideInformationError
 
-from .conftest import GOLDEN
-
 SMALL = CodingParameters(window=12, stream_tokens=20, sinks=2, block_bytes=300)
 CONTENTS = [
     b"",

@@ -40,7 +40,7 @@ def parse_range(
     """START, START: or START:LENGTH, each a size like 1000 or 64k; START may be negative."""
     if value is None:
         return None
-    first, colon, second = value.strip().partition(":")
+    first, _colon, second = value.strip().partition(":")
     backwards = first.startswith("-")
     start = parse_size(ctx, parameter, first.removeprefix("-"))
     length = parse_size(ctx, parameter, second) if second else None

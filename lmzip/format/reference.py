@@ -101,10 +101,7 @@ class ModelReference:
                 f"the archive uses parameter set {number}; this program knows 1 to "
                 f"{len(PARAMETER_SETS)}"
             )
-        if number:
-            use = PARAMETER_SETS[number - 1]
-        else:
-            use = _unpack_use(reader)
+        use = PARAMETER_SETS[number - 1] if number else _unpack_use(reader)
         model = cls(identity, name, *use, solid=solid)
         if solid and not (model.streams_at_once and model.mixing):
             raise CorruptError("the header of a solid archive lacks mixing or a number of streams")

@@ -60,8 +60,8 @@ class ArchiveMap:
 def map_archives(file: BinaryIO) -> list[ArchiveMap]:
     """The archives of a seekable file. Raises FormatError if it is damaged, as far as can be seen.
 
-    Reads ends and headers only as long as archives are ordinary, from the file's end; the lengths of
-    all blocks of those before a short archive.
+    From the file's end on, of ordinary archives only the index and the header are read; once a
+    short one comes, the lengths of all blocks that stand before.
     """
     end = file.seek(0, io.SEEK_END)
     if end == 0:
