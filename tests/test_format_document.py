@@ -1,4 +1,4 @@
-"""FORMAT.md: its example decodes, and a parser written from it alone reads what the program writes."""
+"""FORMAT.md: its example decodes, and a parser made from it reads what the program writes."""
 
 from __future__ import annotations
 

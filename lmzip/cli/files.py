@@ -57,8 +57,8 @@ def run(files: Sequence[str], **given: Any) -> None:
         raise click.UsageError("-o takes one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
         raise click.UsageError("-o and -c exclude each other")
-    if options.byte_range is not None and options.mode != "decompress":
-        raise click.UsageError("--range goes with -d")
+    if options.byte_range is not None:
+        _require_sense_of_range(options, files)
     if options.mode == "list":
         from .info import list_archives
 
@@ -81,6 +81,15 @@ def run(files: Sequence[str], **given: Any) -> None:
                 file=sys.stderr,
             )
     sys.exit(failed)
+
+
+def _require_sense_of_range(options: _Options, files: Sequence[str]) -> None:
+    if options.mode != "decompress":
+        raise click.UsageError("--range goes with -d")
+    if not options.keep:
+        raise click.UsageError("--range and --rm exclude each other")
+    if not options.to_stdout and options.output is None and list(files) != [STDIN]:
+        raise click.UsageError("a range of a file is written with -c or -o")
 
 
 def _refuse_subcommand(first: str) -> None:

@@ -43,7 +43,7 @@ _GROUP_BYTES = 1 << 30
 
 
 class BlockDecoder:
-    """Decodes the blocks of one frame."""
+    """Decodes the blocks of one archive."""
 
     def __init__(
         self,
