@@ -221,7 +221,7 @@ class BlockDecoder:
             self._mixers.keep(jobs[0].mixer)
         vocabulary = self.model.tokenizer.vocabulary
         return {
-            id(block): vocabulary.detokenize(job.decoded())
+            id(block): vocabulary.detokenize(job.decoded(), block.content_bytes)
             for block, job in zip(blocks, jobs, strict=True)
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import LmzipError
-from ..format import ModelReference, SideReference
+from ..format import ModelReference, SideReference, SideSource
 from ..text import MAX_SIDE_TOKENS
 
 __all__ = ["MAX_WORK", "block_work", "require_work"]
@@ -17,20 +17,23 @@ def block_work(model: ModelReference, side: SideReference | None, tokens: int) -
 
     FORMAT.md, "Limits", has the formula.
     """
-    at_once = model.streams_at_once or tokens
-    rounds = -(-tokens // (model.stream_tokens * at_once))
     if side is None:
         return tokens
-    work = rounds * min(side.prefix_tokens, MAX_SIDE_TOKENS)
+    at_once = model.streams_at_once
+    rounds = -(-tokens // (model.stream_tokens * at_once)) if at_once else 1
+    prefix = min(side.prefix_tokens, MAX_SIDE_TOKENS)
+    if side.source == SideSource.GIVEN:
+        prefix = min(prefix, side.length_bytes)
+    # No round has more streams, and none of them is longer, than in the first.
+    first_round = -(-tokens // rounds)
+    streams = -(-first_round // model.stream_tokens)
+    longest = -(-first_round // streams)
+    own = rounds * streams * longest
     if (t := side.thoughts) is None:
-        return work + tokens
-    # Streams are at most as many, and as long, as in the longest round.
-    longest_round = -(-tokens // rounds)
-    streams = -(-longest_round // model.stream_tokens)
-    longest = -(-longest_round // streams)
+        return prefix * rounds + own
     thoughts = 1 + ((longest - 1) // t.every if t.every else 0)
-    thought = len(t.before) + t.tokens + len(t.behind)
-    return work + t.chains * (tokens + rounds * streams * thoughts * thought)
+    read = rounds * streams * thoughts * (len(t.before) + t.tokens + len(t.behind))
+    return (prefix + len(t.before)) * (rounds + 1) + t.chains * (t.tokens + own + read)
 
 
 def require_work(
