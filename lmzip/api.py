@@ -166,12 +166,16 @@ class _Decompressed(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        start = self._position
-        for piece in self._blocks.range(start, start + len(buffer)):
-            buffer[: len(piece)] = piece
-            self._position += len(piece)
-            return len(piece)
-        return 0
+        piece = self._blocks.piece(self._position, len(buffer))
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def readall(self) -> bytes:
+        # Blocks of many are decoded together.
+        rest = b"".join(self._blocks.range(self._position, self._index.content_bytes))
+        self._position += len(rest)
+        return rest
 
 
 class LmzipFile(io.BufferedIOBase):

@@ -157,6 +157,21 @@ class BlockDecoder:
         """Streams and bytes of cache that decoding this block takes."""
         return self.streams(block), self.cache_bytes(block)
 
+    def suits(self, group: list[Block], block: Block, most: int | None = None) -> bool:
+        """Whether to decode a block together with those before it; `most` blocks if that is given.
+
+        Raises CorruptError, and what loading a model does.
+        """
+        if self.solid:
+            return False
+        if most is not None:
+            return len(group) < most
+        if not self.streams(block):
+            return False
+        loads = [self.load(b) for b in (*group, block)]
+        streams, memory = (sum(column) for column in zip(*loads, strict=True))
+        return streams <= self.lockstep_streams and memory <= self.group_bytes
+
     def _mixer(self, block: Block) -> Mixer | None:
         if not block.kind.mixed:
             return None
@@ -328,19 +343,7 @@ class ArchiveReader:
                 yield item
                 return
             index.append((item.content_bytes, size))
-            if decoder.solid:
-                full = True
-            elif self._blocks_in_flight is None:
-                streams = sum(decoder.streams(b) for b in (*group, item))
-                memory = sum(decoder.cache_bytes(b) for b in (*group, item))
-                full = (
-                    not decoder.streams(item)
-                    or streams > decoder.lockstep_streams
-                    or memory > decoder.group_bytes
-                )
-            else:
-                full = len(group) >= self._blocks_in_flight
-            if group and full:
+            if group and not decoder.suits(group, item, self._blocks_in_flight):
                 yield group
                 group = []
             group.append(item)

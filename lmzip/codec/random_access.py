@@ -124,37 +124,66 @@ class BlockReader:
         self._next = 0
         """The content position where a solid archive's decoder stands."""
         self._block = (0, b"")
-        """The last block decoded: where it begins, and its contents."""
+        """The last block that `piece` was of: where it begins, and its contents."""
+
+    def piece(self, position: int, size: int) -> bytes:
+        """Up to `size` bytes of the contents from a position on, none at their end.
+
+        They are of one block, which is remembered: whoever reads on does not decode it again.
+        """
+        if not size or position >= self._index.content_bytes:
+            return b""
+        start, data = self._block
+        if not start <= position < start + len(data):
+            start, data = self._block = self._read(position, position + 1)[0]
+        return data[position - start :][:size]
 
     def range(self, start: int, end: int) -> Iterator[bytes]:
         """The contents from `start` to `end`, in pieces, as far as there are any.
 
-        Only the blocks that hold them are decoded, and the last of them is remembered.
+        Only the blocks that hold them are decoded, as many together as the model likes.
         """
         end = min(end, self._index.content_bytes)
         while start < end:
-            first, data = self._block
-            if not first <= start < first + len(data):
-                first, data = self._block = self.read(start)
-            piece = data[start - first : end - first]
-            yield piece
-            start += len(piece)
+            for first, data in self._read(start, end):
+                piece = data[start - first : end - first]
+                yield piece
+                start += len(piece)
 
-    def read(self, position: int) -> tuple[int, bytes]:
-        """Where the block that holds content byte `position` begins, and its contents."""
+    def _read(self, position: int, end: int) -> list[tuple[int, bytes]]:
+        """The block that holds content byte `position`, and some of those behind it up to `end`:
+        where each begins, and its contents."""
         number, block, start = self._index.read_block(position)
-        if self._archive != number:
-            self._decoder = BlockDecoder(
-                self._index.archives[number].header,
-                self._models,
-                memory_limit=self._memory_limit,
-                side=self._side,
-                before=self._before(number),
-            )
-            self._archive = number
-            self._next = self._index.content_start(number)
-        if not self._decoder.solid:
-            return start, self._decoder.decode([block])[0]
+        self._open(number)
+        if self._decoder.solid:
+            return [(start, self._read_solid(number, block, start))]
+        starts, blocks = [start], [block]
+        position = start + block.content_bytes
+        while position < end:
+            other, block, start = self._index.read_block(position)
+            if other != number or not self._decoder.suits(blocks, block):
+                break
+            starts.append(start)
+            blocks.append(block)
+            position += block.content_bytes
+        return list(zip(starts, self._decoder.decode(blocks), strict=True))
+
+    def _open(self, number: int) -> None:
+        """Have the decoder of the archive of that number."""
+        if self._archive == number:
+            return
+        self._decoder = BlockDecoder(
+            self._index.archives[number].header,
+            self._models,
+            memory_limit=self._memory_limit,
+            side=self._side,
+            before=self._before(number),
+        )
+        self._archive = number
+        self._next = self._index.content_start(number)
+
+    def _read_solid(self, number: int, block: Block, start: int) -> bytes:
+        """The contents of a block of a solid archive, those before it decoded first."""
         if self._next > start:
             self._decoder.restart()
             self._next = self._index.content_start(number)
@@ -167,7 +196,7 @@ class BlockReader:
         except BaseException:
             self._archive = None  # half-way through a block: the next one begins from the start
             raise
-        return start, data
+        return data
 
     def _before(self, number: int) -> bytes:
         """The end of what the archives before this one hold, if it is coded given that."""
@@ -187,10 +216,8 @@ class BlockReader:
                 position = max(0, min(position, start - MAX_DICTIONARY_BYTES))
         history = bytearray()
         reader = BlockReader(self._index, self._models, self._memory_limit, self._side, history)
-        while position < end:
-            start, data = reader.read(position)
-            history += data
+        for piece in reader.range(position, end):
+            history += piece
             if len(history) > 2 * MAX_DICTIONARY_BYTES:
                 del history[:-MAX_DICTIONARY_BYTES]
-            position = start + len(data)
         return bytes(history[-MAX_DICTIONARY_BYTES:])
