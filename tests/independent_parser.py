@@ -80,7 +80,7 @@ def model_section(cursor):
     if number:
         need(number in SETS, "an unknown parameter set")
         return model | dict(zip(names, SETS[number], strict=True))
-    limits = (0, 2**30), (1, 2**20), (0, 1024), (1, 2**24), (0, 2**16), (0, 2**30)
+    limits = (0, 2**30 - 1), (1, 2**20), (0, 1024), (1, 2**24), (0, 2**16), (0, 2**30 - 1)
     values = [cursor.varint(low, high) for low, high in limits]
     values.append(cursor.integer(1) if values[5] else 0)
     need(values[5] == 0 or 8 <= values[6] <= 24, "impossible table bits")
