@@ -17,6 +17,7 @@ from lmzip.codec import CodingParameters
 from lmzip.engine import NUMERICS_VERSION
 from lmzip.errors import CorruptError, FormatError, LmzipError, TruncatedError, VersionError
 from lmzip.format import (
+    MAX_BLOCK_BYTES,
     MAX_SHORT_BYTES,
     PARAMETER_SETS,
     Block,
@@ -295,6 +296,26 @@ def test_what_stands_around_a_short_text():
     assert short_bytes(short_header(block), block) == 24 + 16
     nothing = Block(BlockKind.STORED, 0, 0, b"")
     assert pack_short(Header(only=BlockKind.STORED), nothing, b"").hex() == "894c4d31005adb0915"
+
+
+def test_no_container_is_larger_than_the_document_says():
+    """With the longest fields: 11 and 64 bytes, and 120 + 30 n of n blocks with a name."""
+    stored = Block(BlockKind.STORED, MAX_SHORT_BYTES, 0, bytes(MAX_SHORT_BYTES))
+    assert short_bytes(Header(only=stored.kind), stored) <= MAX_SHORT_BYTES + 11
+    most = MAX_BLOCK_BYTES
+    whole = Block(BlockKind.STORED, most, 0, bytes(most))
+    packed = len(whole.pack())
+    header = len(Header(None, most).pack())
+    trailer = len(Trailer(header, ((most, packed),), bytes(8)).pack())
+    assert header + packed + trailer <= most + 64
+    large = 1 << 20, 1024, 1 << 24, 1 << 16, (1 << 30) - 1, 24
+    model = ModelReference(IDENTITY, "m" * 32, (1 << 30) - 1, *large, solid=True)
+    header = len(Header(model, (1 << 62) - 1).pack())
+    block = Block(BlockKind.MIXED, most, 0, bytes(most), most)
+    packed = len(block.pack())
+    for count in (1, 2, 1000):
+        trailer = len(Trailer(header, ((most, packed),) * count, bytes(8)).pack())
+        assert header + count * packed + trailer <= count * most + 120 + 30 * count
 
 
 def test_long_contents_make_no_short_archive():
