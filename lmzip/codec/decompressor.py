@@ -169,7 +169,7 @@ class BlockDecoder:
         if not self.streams(block):
             return False
         loads = [self.load(b) for b in (*group, block)]
-        streams, memory = (sum(column) for column in zip(*loads, strict=True))
+        streams, memory = sum(s for s, _ in loads), sum(m for _, m in loads)
         return streams <= self.lockstep_streams and memory <= self.group_bytes
 
     def _mixer(self, block: Block) -> Mixer | None:
