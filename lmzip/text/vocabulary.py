@@ -24,7 +24,7 @@ class Vocabulary:
             raise CorruptError("the token table's offsets do not cover its bytes")
         if (np.diff(ends) < 0).any():
             raise CorruptError("the token table's offsets decrease")
-        self._ends, self._data = ends, data
+        self.ends, self.data = ends, np.ascontiguousarray(data)
         raw = data.tobytes()
         bounds = ends.tolist()
         self.tokens: list[bytes] = [raw[a:b] for a, b in itertools.pairwise(bounds)]
@@ -50,14 +50,6 @@ class Vocabulary:
             if token:
                 found.setdefault(token, i)
         return found
-
-    @functools.cached_property
-    def words(self) -> NDArray[np.bool_]:
-        """Which tokens [V] are words: three bytes of letters or more, above ASCII included."""
-        data = self._data
-        letters = (data >= 128) | ((data | 32) - np.uint8(ord("a")) < 26)
-        before = np.concatenate([[0], np.cumsum(letters)])
-        return np.asarray(np.diff(before[self._ends]) >= 3)
 
     def detokenize(self, ids: NDArray[np.int64], length: int | None = None) -> bytes:
         """The bytes of these tokens, of that `length` if it is given.
