@@ -294,8 +294,9 @@ void bind_mixer(nb::module_& m) {
                  self.prime(tokens.data(), tokens.shape(0));
              })
         .def("restart", &Mixer::restart)
+        .def("forget", &Mixer::forget)
         .def("state",
-             [](Mixer& self, Array<std::int32_t, 1> weights, Array<std::uint32_t, 1> uses, Array<std::int32_t, 1> finals,
+             [](Mixer& self, Array<std::int16_t, 1> weights, Array<std::uint32_t, 1> uses, Array<std::int32_t, 1> finals,
                 Array<std::uint32_t, 1> final_uses, Array<std::uint16_t, 1> maps) {
                  const lmzip::mix::Shape& shape = self.shape();
                  if (weights.shape(0) != shape.set_total * lmzip::mix::kInputs || uses.shape(0) != shape.set_total ||
@@ -304,6 +305,11 @@ void bind_mixer(nb::module_& m) {
                      throw std::invalid_argument("the arrays must have the sizes that `sizes` tells");
                  self.state(weights.data(), uses.data(), finals.data(), final_uses.data(), maps.data());
              })
+        .def_prop_ro("set_sizes",
+                     [](const Mixer& self) {
+                         const auto& sizes = self.shape().set_sizes;
+                         return std::vector<std::size_t>(sizes.begin(), sizes.end());
+                     })
         .def_prop_ro("sizes", [](const Mixer& self) {
             const lmzip::mix::Shape& shape = self.shape();
             return nb::make_tuple(shape.set_total, shape.finals, shape.map_cells());

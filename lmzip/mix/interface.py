@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -46,6 +47,36 @@ class MixingStart:
     weights: NDArray[np.int8]
     finals: NDArray[np.int16]
     maps: NDArray[np.uint16]
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The tensors of a pack that hold it."""
+        return {f"mixing.{name}": getattr(self, name) for name in _START}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, NDArray[Any]], vocab: int) -> MixingStart | None:
+        """The start among a pack's tensors, if it has one. Raises CorruptError for a wrong size."""
+        found = {name: tensors.get(f"mixing.{name}") for name in _START}
+        if all(tensor is None for tensor in found.values()):
+            return None
+        for (name, dtype), size in zip(_START.items(), start_sizes(vocab), strict=True):
+            tensor = found[name]
+            if tensor is None or tensor.dtype != np.dtype(dtype) or tensor.shape != (size,):
+                raise CorruptError(f"the pack's tensor mixing.{name} has a wrong shape")
+        return cls(*(np.ascontiguousarray(found[name]) for name in _START))
+
+
+_START = {"weights": "<i1", "finals": "<i2", "maps": "<u2"}
+
+
+def start_sizes(vocab: int) -> tuple[int, int, int]:
+    """How many numbers the weights, finals and maps of a start are."""
+    digits = (vocab + 255) // 256
+    high = (digits - 1).bit_length()
+    groups = -(-high // 5)
+    sizes = [(high + groups - 1 - i) // groups for i in range(groups)] + [4, 4]
+    decisions, nodes = high + 8, sum(1 << size for size in sizes)
+    rows = 16 * decisions + 192 + 4 * nodes + 4096 + 256 * decisions + 2048
+    return rows * 64, decisions * 24 * 8, 20 * 512 + 20 * 768 + 96 * decisions
 
 
 class TokenBytes:

@@ -8,6 +8,7 @@ identity.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -32,7 +33,7 @@ from ..errors import UnsupportedModelError
 from .checkpoint import Architecture, Checkpoint, rope_turns
 from .vocabulary import TokenTable, token_table
 
-__all__ = ["build_pack", "write_pack"]
+__all__ = ["build_pack", "with_tensors", "write_pack"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -178,6 +179,14 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     )
 
 
+def with_tensors(pack: Pack, tensors: Tensors) -> Pack:
+    """The pack with this start of mixing (`mixing.*`) instead of its own, under its new identity."""
+    kept = {name: t for name, t in pack.tensors.items() if not name.startswith("mixing.")}
+    everything = {**kept, **tensors}
+    identity = pack_identity(pack.config, everything)
+    return dataclasses.replace(pack, tensors=everything, identity=identity, path=None)
+
+
 def write_pack(pack: Pack, path: Path) -> None:
     """Write a pack as one safetensors file: to a temporary file beside `path`, then renamed."""
     metadata: dict[str, Any] = {
@@ -202,7 +211,9 @@ def write_pack(pack: Pack, path: Path) -> None:
         raise
 
 
-_DTYPE_NAMES = {"|u1": "U8", "<u4": "U32", "<f4": "F32", "<u8": "U64"}
+_DTYPE_NAMES = {
+    "|u1": "U8", "|i1": "I8", "<i2": "I16", "<u2": "U16", "<u4": "U32", "<f4": "F32", "<u8": "U64",
+}  # fmt: skip
 
 
 def _write_safetensors(tensors: Tensors, metadata: dict[str, str], file: BinaryIO) -> None:

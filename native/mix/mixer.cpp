@@ -52,6 +52,8 @@ std::size_t agreement(std::int32_t model, bool bit) {
     return std::abs(model) > 256 ? 2 : 1;
 }
 
+std::int16_t signed_by(bool bit, std::int32_t value) { return static_cast<std::int16_t>(bit ? value : -value); }
+
 struct Encoding {
     RangeEncoder& coder;
     bool bit(bool known, std::uint32_t p1) {
@@ -122,14 +124,14 @@ double Mixer::Product::total() const { return bits - std::log2(value); }
 
 Mixer::Mixer(std::shared_ptr<const Vocabulary> vocabulary, std::size_t streams, unsigned bits, const Start& start,
              const Kernels& kernels)
-    : shape_(vocabulary->size()), vocabulary_(std::move(vocabulary)), kernels_(kernels), followers_(bits),
+    : shape_(vocabulary->size()), vocabulary_(std::move(vocabulary)), kernels_(kernels), table_bits_(bits), followers_(bits),
       slots_(bits + 3), matches_(std::size_t{1} << bits, Place{0, 0}), match_mask_((std::size_t{1} << bits) - 1),
-      texts_(1), streams_(streams), weights_storage_(shape_.set_total * kInputs + 16), finals_(shape_.finals * 8),
+      texts_(1), streams_(streams), weights_storage_(shape_.set_total * kInputs + 32), finals_(shape_.finals * 8),
       uses_(shape_.set_total), final_uses_(shape_.finals) {
     const auto at = reinterpret_cast<std::uintptr_t>(weights_storage_.data()) % 64;
-    weights_ = weights_storage_.data() + (64 - at) % 64 / sizeof(std::int32_t);
+    weights_ = weights_storage_.data() + (64 - at) % 64 / sizeof(std::int16_t);
     for (std::size_t i = 0; i < shape_.set_total * kInputs; ++i)
-        weights_[i] = (start.weights ? start.weights[i] : kGeneralWeights[i % kInputs]) * 2048;
+        weights_[i] = static_cast<std::int16_t>((start.weights ? start.weights[i] : kGeneralWeights[i % kInputs]) * 128);
     for (std::size_t i = 0; i < finals_.size(); ++i)
         finals_[i] = start.finals ? start.finals[i] * 16 : 65536 / static_cast<std::int32_t>(kSets);
     history_maps_.reserve(kContexts * 512);
@@ -147,9 +149,22 @@ Mixer::Mixer(std::shared_ptr<const Vocabulary> vocabulary, std::size_t streams, 
         for (auto* maps : {&history_maps_, &follower_maps_, &match_maps_})
             for (Cell& cell : *maps) cell = Cell(std::uint32_t{*p++} << 6, kStartCount);
     }
-    start_curves(node_apm_, shape_.nodes * 16);
-    start_curves(token_apm_, 4096);
-    start_curves(model_apm_, shape_.finals * 16);
+    begin_curves();
+    begin_texts();
+}
+
+void Mixer::begin_curves() {
+    start_curves(node_apm_, shape_.nodes * 4);
+    start_curves(token_apm_, 1024);
+    start_curves(model_apm_, shape_.finals);
+}
+
+void Mixer::forget() {
+    followers_ = Followers(table_bits_);
+    slots_ = Slots(table_bits_ + 3);
+    kept_tokens_ = kKeptTokens + 1;
+    learned_ = 0;
+    begin_curves();
     begin_texts();
 }
 
@@ -222,7 +237,7 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         if (context.follower.token >> (all_bits - before) == prefix)
             following[following_count++] = {c, context.follower.token, nullptr, false};
     }
-    alignas(64) std::int32_t x[kInputs] = {};
+    alignas(64) std::int16_t x[kInputs] = {};
     x[1] = 128;
     const std::int64_t expected = stream.match_token;
     bool matching = expected >= 0 && static_cast<std::uint32_t>(expected) >> (all_bits - before) == prefix;
@@ -235,7 +250,7 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         (byte_class(stream.state.byte(0)) * 8 + byte_class(stream.state.byte(1))) * 32 + group_class;
     const std::size_t length_class = std::min<std::size_t>(stream.longest + (stream.found > 9 ? 7 : 0), 15);
 
-    std::uint64_t total = 0;
+    std::uint32_t total = 0;  // at most 2^24
     for (std::size_t i = 0; i < n; ++i) total += static_cast<std::uint32_t>(row[i]);
     std::size_t width = std::size_t{1} << (group < shape_.high_groups ? shape_.high_bits - before
                                                                      : all_bits - before);
@@ -244,24 +259,24 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         const unsigned decision = before + b, shift = all_bits - 1 - decision;
         // The model's probability of a one: the upper half of what is left.
         width /= 2;
-        std::uint64_t zeros = 0;
+        std::uint32_t zeros = 0;
         for (std::size_t i = 0, end = std::min(width, n); i < end; ++i) zeros += static_cast<std::uint32_t>(row[i]);
-        const std::uint64_t ones = total - zeros;
+        const std::uint32_t ones = total - zeros;
         const auto model_p = total == 0 ? 1u << 15
-                                        : static_cast<std::uint32_t>(std::min<std::uint64_t>(65535, (ones << 16) / total));
+                                        : static_cast<std::uint32_t>(std::min<std::uint64_t>(65535, (std::uint64_t{ones} << 16) / total));
         const std::int32_t model = stretch(model_p);
-        x[0] = model;
+        x[0] = static_cast<std::int16_t>(model);
 
         for (std::size_t i = 0; i < branched_count; ++i) {
             Branched& here = branched[i];
             const Node value = here.slot[node];
-            std::int32_t* in = &x[4 + 3 * here.context];
+            std::int16_t* in = &x[4 + 3 * here.context];
             here.map = nullptr;
             in[0] = in[1] = 0;
             if (node_count(value) == 0) continue;
             here.map = &history_maps_[(here.context * 2 + (group >= shape_.high_groups)) * 256 + node_history(value)];
-            in[0] = stretch(node_p(value));
-            in[1] = stretch(here.map->p());
+            in[0] = static_cast<std::int16_t>(stretch(node_p(value)));
+            in[1] = static_cast<std::int16_t>(stretch(here.map->p()));
         }
         const std::size_t place = decision < shape_.high_bits ? std::min(decision, 3u)
                                                               : 4 + (decision - shape_.high_bits) / 2;
@@ -274,7 +289,7 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
                                        ((follower.branched * 8 + place) * 3 + agreement(model, here.bit)) * 16 +
                                        std::min(follower.run, 15u)];
             const std::int32_t sure = stretch(here.map->p());
-            x[4 + 3 * here.context + (follower.branched ? 2 : 1)] = here.bit ? sure : -sure;
+            x[4 + 3 * here.context + (follower.branched ? 2 : 1)] = signed_by(here.bit, sure);
             determined += !follower.branched;
         }
         Cell* match_map = nullptr;
@@ -284,8 +299,8 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
             match_map = &match_maps_[(match_run * all_bits + decision) * 3 + agreement(model, match_bit)];
             const std::int32_t sure = stretch(match_map->p());
             const std::int32_t certain = (static_cast<std::int32_t>(match_map->p()) - 32768) >> 7;
-            x[2] = match_bit ? sure : -sure;
-            x[3] = match_bit ? certain : -certain;
+            x[2] = signed_by(match_bit, sure);
+            x[3] = signed_by(match_bit, certain);
         }
 
         const auto level = static_cast<std::size_t>(std::clamp((model + 1536) >> 7, 0, static_cast<int>(kLevels) - 1));
@@ -298,14 +313,14 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
             std::size_t{stream.state.byte(0)} * all_bits + decision,
             classes + std::min<std::size_t>(determined, 7) * 4,
         };
-        std::array<std::int32_t*, kSets> weights;
+        std::array<std::int16_t*, kSets> weights;
         std::array<std::int32_t, 8> mixed{};
         std::array<std::int32_t, kSets> mixed_p;
         for (std::size_t s = 0; s < kSets; ++s) {
             const std::size_t r = shape_.set_starts[s] + rows[s];
             weights[s] = weights_ + r * kInputs;
             ++uses_[r];
-            mixed[s] = std::clamp(kernels_.mix_dot(weights[s], x, kInputs) >> 8, -kStretchLimit, kStretchLimit);
+            mixed[s] = std::clamp(kernels_.mix_dot(weights[s], x, kInputs) >> 12, -kStretchLimit, kStretchLimit);
             mixed_p[s] = static_cast<std::int32_t>(squash(mixed[s]) >> 8);
         }
         const std::size_t final_row = decision * kLevels + level;
@@ -317,9 +332,9 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         const std::uint32_t mix_p = squash(mix);
 
         const auto curve_place = static_cast<std::uint32_t>(mix + 2048);
-        Curve& by_node = node_apm_[place_of_node * 16 + std::min<std::size_t>(stream.found / 2, 15)];
-        Curve& by_token = token_apm_[(last * 64 + node) * 0x9E3779B1u >> 20];
-        Curve& by_model = model_apm_[final_row * 16 + (matching ? 8 + match_kind : std::min<std::size_t>(stream.longest, 7))];
+        Curve& by_node = node_apm_[place_of_node * 4 + std::min<std::size_t>(stream.found / 4, 3)];
+        Curve& by_token = token_apm_[(last * 64 + node) * 0x9E3779B1u >> 22];
+        Curve& by_model = model_apm_[final_row];
         const std::uint32_t p1 = std::clamp<std::uint32_t>(
             (mix_p + read_curve(by_node, curve_place) + read_curve(by_token, curve_place) + read_curve(by_model, curve_place)) >> 2,
             32, kOne - 32);
@@ -338,7 +353,7 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         const std::int32_t target = bit ? 65535 : 0;
         for (std::size_t s = 0; s < kSets; ++s) {
             const std::int32_t step = ((target - mixed_p[s]) * rate_) >> 10;
-            if (step != 0) kernels_.mix_learn(weights[s], x, kInputs, step);
+            if (step != 0) kernels_.mix_learn(weights[s], x, kInputs, static_cast<std::int16_t>(step));
         }
         const std::int32_t final_step = ((target - static_cast<std::int32_t>(mix_p >> 8)) * kFinalRate) >> 10;
         for (std::size_t s = 0; s < kSets; ++s)
@@ -565,7 +580,7 @@ void Mixer::costs(double* mixed, double* model) const {
     }
 }
 
-void Mixer::state(std::int32_t* weights, std::uint32_t* uses, std::int32_t* finals, std::uint32_t* final_uses,
+void Mixer::state(std::int16_t* weights, std::uint32_t* uses, std::int32_t* finals, std::uint32_t* final_uses,
                   std::uint16_t* maps) const {
     std::copy_n(weights_, shape_.set_total * kInputs, weights);
     std::copy(uses_.begin(), uses_.end(), uses);

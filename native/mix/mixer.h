@@ -71,13 +71,16 @@ class Mixer {
     // All streams begin anew; what was learned stays.
     void restart();
 
+    // A new block begins with the weights and maps learned so far: for training a start.
+    void forget();
+
     // Of the last digits coded: bits by the mixed probabilities and by the model's, [rows] each.
     void costs(double* mixed, double* model) const;
     // What all tokens so far would have cost by the model alone, in bits.
     double model_bits() const { return all_model_.total(); }
     // The present weights [set_total][kInputs] and [finals][8], how often each row was used, and the maps,
     // for training a start.
-    void state(std::int32_t* weights, std::uint32_t* uses, std::int32_t* finals, std::uint32_t* final_uses,
+    void state(std::int16_t* weights, std::uint32_t* uses, std::int32_t* finals, std::uint32_t* final_uses,
                std::uint16_t* maps) const;
 
   private:
@@ -125,6 +128,7 @@ class Mixer {
     void learn_nodes(std::uint64_t key, std::uint32_t token, unsigned times);
     void follow_match(Stream& stream, std::uint32_t token);
     void begin_texts();
+    void begin_curves();
     std::uint64_t slot_key(std::uint64_t key, std::size_t group, std::uint32_t prefix) const {
         return finish(fold(fold(key, group), prefix));
     }
@@ -133,6 +137,7 @@ class Mixer {
     Shape shape_;
     std::shared_ptr<const Vocabulary> vocabulary_;
     const Kernels& kernels_;
+    unsigned table_bits_;
     Followers followers_;
     Slots slots_;
     std::vector<Place> matches_;  // by the hash of the last tokens; text 0 is none
@@ -140,8 +145,9 @@ class Mixer {
     std::vector<std::vector<std::uint32_t>> texts_;  // what each stream of this and earlier groups has said
     std::size_t kept_tokens_ = 0;
     std::vector<Stream> streams_;
-    std::vector<std::int32_t> weights_storage_, finals_;
-    std::int32_t* weights_;
+    std::vector<std::int16_t> weights_storage_;
+    std::int16_t* weights_;
+    std::vector<std::int32_t> finals_;
     std::vector<std::uint32_t> uses_, final_uses_;
     std::vector<Cell> history_maps_, follower_maps_, match_maps_;
     std::vector<std::array<std::uint32_t, 33>> node_apm_, token_apm_, model_apm_;

@@ -41,9 +41,7 @@ std::uint64_t& Followers::place(std::uint64_t key) {
 }
 
 void Slots::prefetch(std::uint64_t key) const {
-    const std::size_t i = key >> 20 & mask_;
-    prefetch_line(lines_.at<Node>(i));
-    prefetch_line(lines_.at<Node>(i ^ 1));
+    prefetch_line(lines_.at<Node>(key >> 20 & mask_));
 }
 
 Node* Slots::find(std::uint64_t key, unsigned group_bits) {
