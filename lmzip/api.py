@@ -23,7 +23,7 @@ from .codec import (
     decompress_stream,
 )
 from .errors import UsageError
-from .files import atomic_output
+from .files import Source, atomic_output, write_all
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -213,7 +213,7 @@ class LmzipFile(io.BufferedIOBase):
             if isinstance(path, str | os.PathLike):
                 file = self._source = builtins.open(path, "rb")
             else:
-                file = path
+                file = cast(BinaryIO, Source(path))
             try:
                 self._reader = io.BufferedReader(
                     _Decompressed(file, models, memory_limit, _side(given))
@@ -290,7 +290,7 @@ class LmzipFile(io.BufferedIOBase):
                     with atomic_output(self._target, overwrite=self._overwrite) as out:
                         out.write(blob)
                 else:
-                    self._target.write(blob)
+                    write_all(self._target, blob)
         finally:
             self._buffer = None
             if self._reader is not None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import click
 
 from ..errors import LmzipError, UsageError
+from ..files import read_up_to
+from ..files.standard import STANDARD_OUTPUT
 from .ahead import Ahead
 from .progress import CodingBar, ModelBar
 
@@ -71,6 +73,8 @@ def run(files: Sequence[str], **given: Any) -> None:
         except BrokenPipeError:
             raise
         except OSError as error:
+            if error is STANDARD_OUTPUT.failure:
+                raise
             failed = max(failed, 1)
             print(
                 f"lmzip: {error.filename or _label(name)}: {error.strerror or error}",
@@ -312,7 +316,7 @@ def _still_right(ahead: tuple[bytes, Coded] | None, source: BinaryIO) -> Coded |
     if ahead is None:
         return None
     data, made = ahead
-    if source.read(len(data) + 1) == data:
+    if read_up_to(source, len(data) + 1) == data:
         return made
     source.seek(0)
     return None
@@ -322,7 +326,6 @@ def _open_input(name: str, options: _Options) -> BinaryIO:
     if name == STDIN:
         if sys.stdin is None:
             raise UsageError("standard input is closed")
-        os.set_blocking(sys.stdin.fileno(), True)
         if sys.stdin.isatty() and options.mode != "compress" and not options.force:
             raise UsageError("an archive is not read from a terminal (-f does it all the same)")
         return sys.stdin.buffer
@@ -333,7 +336,7 @@ def _open_input(name: str, options: _Options) -> BinaryIO:
 
 def standard_output(*, compressed: bool, force: bool) -> BinaryIO:
     """Standard output for bytes; UsageError if it is closed, or a terminal and they are no text."""
-    if sys.stdout is None:
+    if sys.stdout is None or STANDARD_OUTPUT.absent:
         raise UsageError("standard output is closed")
     if compressed and sys.stdout.isatty() and not force:
         raise UsageError("compressed data is not written to a terminal (-f does it all the same)")

@@ -5,8 +5,7 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
-import io
-import os
+import contextlib
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ import click
 
 from .. import __version__
 from ..errors import LmzipError, UsageError
+from ..files.standard import STANDARD_OUTPUT, open_standard_streams
 from .options import coding_options, model_options, side_options
 
 __all__ = ["main"]
@@ -154,19 +154,6 @@ def _unwind_on_signals() -> None:
             signal.signal(number, unwind)
 
 
-def _open_standard_streams() -> None:
-    """Where one is closed, files opened would take its number, and what is said its place."""
-    for number, mode in enumerate(("r", "w", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names are any bytes
-
-
 def _message(error: click.ClickException) -> str:
     """One line; of a command that only has subcommands, its help."""
     message, context = error.format_message(), getattr(error, "ctx", None)
@@ -182,8 +169,27 @@ def _message(error: click.ClickException) -> str:
 def main() -> NoReturn:
     """Run the command line and exit."""
     _unwind_on_signals()
-    _open_standard_streams()
-    sys.exit(_run())
+    open_standard_streams()
+    try:
+        code = _finish(_run())
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        STANDARD_OUTPUT.give_up()
+    sys.exit(code)
+
+
+def _finish(code: int) -> int:
+    """The exit code, once all that was printed is written; it is never 0 if something was not."""
+    output = STANDARD_OUTPUT
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    if output.failure is not None and output.used and not output.given_up:
+        # Whoever read our output may have left; nobody is there to be told.
+        if not isinstance(output.failure, BrokenPipeError):
+            print(f"lmzip: {output.name}: {output.failure.strerror}", file=sys.stderr)
+        code = code or 1
+    return code
 
 
 def _run() -> int:
@@ -192,8 +198,8 @@ def _run() -> int:
     try:
         result = lmzip.main(prog_name="lmzip", standalone_mode=False)
         code = result if isinstance(result, int) else 0
-        if sys.stdout is not None:
-            sys.stdout.flush()
+    except SystemExit as stopped:
+        code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
     except click.ClickException as error:
         print(_message(error), file=sys.stderr)
         code = error.exit_code
@@ -206,10 +212,10 @@ def _run() -> int:
         print("lmzip: interrupted", file=sys.stderr)
         code = 130
     except BrokenPipeError:
-        # Whoever read our output has left; nobody is there to be told.
-        if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # as below, in _finish
     except OSError as error:
+        if error is STANDARD_OUTPUT.failure:
+            return code  # _finish says it
         print(f"lmzip: {error.filename or 'error'}: {error.strerror or error}", file=sys.stderr)
     except MemoryError:
         print("lmzip: not enough memory", file=sys.stderr)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
 from ..errors import LmzipError, UsageError
+from ..files.standard import STANDARD_OUTPUT
 
 __all__ = ["Outcome"]
 
@@ -54,9 +54,12 @@ class Outcome:
         """Print; if nobody reads it, the rest of the work goes on all the same."""
         try:
             print(text, flush=True)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.code = max(self.code, 1)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                self.code = max(self.code, 1)
+            else:
+                self.fail(error)
+            STANDARD_OUTPUT.give_up()
 
     def tell(self) -> None:
         """Say the failures that were not said yet."""

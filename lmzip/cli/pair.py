@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ..errors import LmzipError, UsageError
+from ..files import read_up_to
 from .options import coding_options, model_options
 from .progress import CodingBar
 
@@ -66,7 +67,7 @@ def _read(name: str) -> bytes:
         return Path(name).read_bytes()
     if sys.stdin is None:
         raise UsageError("standard input is closed")
-    return sys.stdin.buffer.read()
+    return read_up_to(sys.stdin.buffer)
 
 
 def _refuse_same(target: Path, inputs: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from ..files import atomic_output
 from .checks import refuse_options, refuse_overwriting
 from .options import F, coding_options, models_options, side_options
 
@@ -122,7 +123,8 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
                 print(f"lmzip: {done}: {point.mean('ideal_bits'):,.1f} bits", file=sys.stderr)
     rates = exchange_rates(points)
     if given["plot"]:
-        given["plot"].write_text(_svg(points), "utf-8")
+        with atomic_output(given["plot"], overwrite=True) as out:
+            out.write(_svg(points).encode())
     if given["as_json"]:
         found = {"points": [p.as_dict() for p in points], "exchange": [r.as_dict() for r in rates]}
         print(json.dumps({"x": str(x), "given": str(y), **found}))

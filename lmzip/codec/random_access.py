@@ -8,6 +8,7 @@ import io
 from typing import BinaryIO
 
 from ..errors import CorruptError, FormatError, TruncatedError
+from ..files import read_up_to
 from ..format import (
     Block,
     BlockKind,
@@ -82,10 +83,10 @@ class ArchiveIndex:
         """The frame that ends at file position `end`."""
         file = self._file
         file.seek(0)
-        if file.read(4) and end < Trailer.TAIL_BYTES:
+        if read_up_to(file, 4) and end < Trailer.TAIL_BYTES:
             raise TruncatedError("the archive is cut short")
         file.seek(end - Trailer.TAIL_BYTES)
-        tail = file.read(Trailer.TAIL_BYTES)
+        tail = read_up_to(file, Trailer.TAIL_BYTES)
         if tail[4:] == END_MAGIC:
             start = end - Trailer.TAIL_BYTES - int.from_bytes(tail[:4], "little")
         elif tail[6:] == COMPACT_END_MAGIC:
@@ -153,7 +154,7 @@ class ArchiveIndex:
         counts = dict.fromkeys(BlockKind, 0)
         for _, start in self._places:
             self._file.seek(start)
-            kind = self._file.read(1)
+            kind = read_up_to(self._file, 1)
             if not kind or kind[0] not in set(BlockKind):
                 raise CorruptError("a block is of unknown kind or missing")
             counts[BlockKind(kind[0])] += 1

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import CorpusError, UsageError
+from ..files import atomic_output
 from .folders import Progress, local_files, problem_of
 from .manifest import CorpusFile, Manifest, manifest_text, read_manifest
 
@@ -156,9 +157,8 @@ class CorpusStore:
         if known:
             return
         kept = dataclasses.replace(manifest, folder=None)
-        part = self.folder / f".{manifest.name}.part"
-        part.write_text(manifest_text(kept), "utf-8")
-        os.replace(part, self.folder / f"{manifest.name}.toml")
+        with atomic_output(self.folder / f"{manifest.name}.toml", overwrite=True) as file:
+            file.write(manifest_text(kept).encode())
 
     @contextlib.contextmanager
     def _lock(self, name: str) -> Iterator[None]:

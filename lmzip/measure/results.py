@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CorruptError
+from ..files import append_line
 
 __all__ = ["Measurement", "ResultStore", "Settings", "pool", "result_key"]
 
@@ -197,7 +198,4 @@ class ResultStore:
     def add(self, measurement: Measurement) -> None:
         """Keep it, on the disk when this returns."""
         self._known[measurement.key] = measurement
-        with self._path.open("ab") as file:
-            file.write(json.dumps(measurement.as_dict(), sort_keys=True).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self._path, json.dumps(measurement.as_dict(), sort_keys=True).encode() + b"\n")

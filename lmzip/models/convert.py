@@ -9,8 +9,6 @@ identity.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +27,7 @@ from ..engine.weights import (
     tile_matrix,
 )
 from ..errors import UnsupportedModelError
+from ..files import atomic_output
 from .checkpoint import Architecture, Checkpoint, rope_turns
 from .vocabulary import TokenTable, token_table
 
@@ -179,7 +178,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
 
 
 def write_pack(pack: Pack, path: Path) -> None:
-    """Write a pack as one safetensors file: to a temporary file beside `path`, then renamed."""
+    """Write a pack as one safetensors file, which appears whole or not at all."""
     metadata: dict[str, Any] = {
         "lmzip.pack": str(PACK_VERSION),
         "lmzip.numerics": str(NUMERICS_VERSION),
@@ -191,15 +190,8 @@ def write_pack(pack: Pack, path: Path) -> None:
         "lmzip.notes": json.dumps(pack.notes, sort_keys=True),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write_safetensors(pack.tensors, metadata, file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_output(path, overwrite=True) as file:
+        _write_safetensors(pack.tensors, metadata, file)
 
 
 _DTYPE_NAMES = {"|u1": "U8", "<u4": "U32", "<f4": "F32", "<u8": "U64"}
