@@ -26,7 +26,7 @@ from ..engine.weights import (
     pack_identity,
     tile_matrix,
 )
-from ..errors import UnsupportedModelError
+from ..errors import CorruptError, UnsupportedModelError
 from ..files import atomic_output
 from .checkpoint import Architecture, Checkpoint, rope_turns
 from .vocabulary import TokenTable, token_table
@@ -137,7 +137,10 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     """
     arch = checkpoint.architecture
     turns = _turns(arch)
-    table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
+    try:
+        table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptError(f"{checkpoint.name}: bad tokenizer: {error!r}") from None
     builder = _Builder(checkpoint)
     total = arch.layers + 2
     report = progress or (lambda what, done, total: None)
@@ -154,6 +157,8 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     for index in range(arch.layers):
         builder.layer(index, arch)
         report("converting", index + 3, total)
+
+    checkpoint.require_all_used()
 
     lengths = np.array([0, *(len(text) for text in table.token_bytes)], np.int64)
     builder.tensors["tokens.offsets"] = np.cumsum(lengths).astype(np.uint32)
