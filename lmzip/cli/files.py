@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import click
 
 from ..errors import LmzipError, UsageError
-from ..files import read_up_to
+from ..files import atomic_output, read_up_to, replaces
 from ..files.standard import STANDARD_OUTPUT
 from .ahead import Ahead
+from .inputs import STDIN, Skip, content_size, open_input, remove_input, require_removable
 from .progress import CodingBar, ModelBar
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ Coded: TypeAlias = "tuple[bytes, CompressionSummary] | bytes | LmzipError"
 """Of a small file: its archive and what was written, or its contents, or what is wrong with it."""
 
 SUFFIX = ".lmz"
-STDIN = "-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +41,6 @@ class _Options:
     verbose: int
     quiet: bool
     memory_limit: int
-
-
-class _Skip(LmzipError):
-    """This file cannot be done; the others can."""
 
 
 def run(files: Sequence[str], **given: Any) -> None:
@@ -130,7 +125,7 @@ class _Session:
             try:
                 if self.options.mode != "test":
                     self._target(name)
-            except _Skip:
+            except Skip:
                 return False
             return name != STDIN
 
@@ -166,8 +161,8 @@ class _Session:
         """Compress, decompress or test one file, or write what came of it ahead of its turn."""
         options = self.options
         if not options.keep and name != STDIN and self._is_given(name):
-            raise _Skip("a --given file, which decoding takes too, is not removed")
-        source = _open_input(name, options)
+            raise Skip("a --given file, which decoding takes too, is not removed")
+        source = open_input(name, archive=options.mode != "compress", force=options.force)
         try:
             if options.mode == "test":
                 size = self._decompress(name, source, _Discard(), ahead)
@@ -179,17 +174,19 @@ class _Session:
                 out = standard_output(compressed=options.mode == "compress", force=options.force)
                 self._code(name, source, out, ahead)
                 return
-            from ..files import atomic_output
-
             like = os.fstat(source.fileno()) if name != STDIN else None
-            device = target.exists() and not target.is_file()  # or a pipe: written to
-            with atomic_output(target, overwrite=options.force or device, like=like) as out:
+            remove = not options.keep and like is not None and replaces(target)
+            if remove:
+                require_removable(name, source, force=options.force)
+            with atomic_output(target, overwrite=options.force, like=like) as out:
                 self._code(name, source, out, ahead)
+            if remove and like is not None:
+                remove_input(name, like, source)
+            elif not options.keep and like is not None:
+                self._notice(f"{_label(name)}: kept, as the output is no regular file")
         finally:
             if name != STDIN:
                 source.close()
-        if not options.keep and name != STDIN:
-            os.unlink(name)
 
     def _target(self, name: str) -> Path | None:
         """The output file; None for standard output."""
@@ -202,20 +199,20 @@ class _Session:
             return None
         elif options.mode == "compress":
             if name.endswith(SUFFIX) and not options.force:
-                raise _Skip(f"already has suffix {SUFFIX} (-f compresses it all the same)")
+                raise Skip(f"already has suffix {SUFFIX} (-f compresses it all the same)")
             target = Path(name + SUFFIX)
         elif name.endswith(SUFFIX) and len(Path(name).name) > len(SUFFIX):
             target = Path(name.removesuffix(SUFFIX))
         else:
-            raise _Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
+            raise Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
         if target.is_dir():
-            raise _Skip(f"{target} is a directory")
+            raise Skip(f"{target} is a directory")
         if self._is_given(target):
-            raise _Skip(f"{target} is a --given file, which decoding takes too")
-        if target.is_file() and not options.force:
-            raise _Skip(f"{target} exists already (-f overwrites it)")
+            raise Skip(f"{target} is a --given file, which decoding takes too")
+        if target.is_file() and replaces(target) and not options.force:
+            raise Skip(f"{target} exists already (-f overwrites it)")
         if target.exists() and name != STDIN and target.samefile(name):
-            raise _Skip("input and output are the same file")
+            raise Skip("input and output are the same file")
         return target
 
     def _code(
@@ -243,7 +240,7 @@ class _Session:
     def _compress_alone(self, name: str, source: BinaryIO, out: BinaryIO) -> CompressionSummary:
         from ..codec import compress_stream
 
-        size = _regular_size(source)
+        size = content_size(source)
         with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
             return compress_stream(
                 source,
@@ -322,18 +319,6 @@ def _still_right(ahead: tuple[bytes, Coded] | None, source: BinaryIO) -> Coded |
     return None
 
 
-def _open_input(name: str, options: _Options) -> BinaryIO:
-    if name == STDIN:
-        if sys.stdin is None:
-            raise UsageError("standard input is closed")
-        if sys.stdin.isatty() and options.mode != "compress" and not options.force:
-            raise UsageError("an archive is not read from a terminal (-f does it all the same)")
-        return sys.stdin.buffer
-    if os.path.isdir(name):
-        raise _Skip("is a directory (tar packs directories: tar -I lmzip -cf DIR.tar.lmz DIR)")
-    return open(name, "rb")
-
-
 def standard_output(*, compressed: bool, force: bool) -> BinaryIO:
     """Standard output for bytes; UsageError if it is closed, or a terminal and they are no text."""
     if sys.stdout is None or STANDARD_OUTPUT.absent:
@@ -341,15 +326,3 @@ def standard_output(*, compressed: bool, force: bool) -> BinaryIO:
     if compressed and sys.stdout.isatty() and not force:
         raise UsageError("compressed data is not written to a terminal (-f does it all the same)")
     return sys.stdout.buffer
-
-
-def _regular_size(source: BinaryIO) -> int | None:
-    """Bytes from here to the end of a regular file; None for pipes and the like."""
-    try:
-        info = os.fstat(source.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            return None
-        # Files of /proc and the like say 0 and have contents all the same.
-        return max(0, info.st_size - source.tell()) or None
-    except (OSError, ValueError):
-        return None

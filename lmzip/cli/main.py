@@ -17,6 +17,7 @@ import click
 from .. import __version__
 from ..errors import LmzipError, UsageError
 from ..files.standard import STANDARD_OUTPUT, open_standard_streams
+from .notices import show_log
 from .options import coding_options, model_options, side_options
 
 __all__ = ["main"]
@@ -170,6 +171,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     _unwind_on_signals()
     open_standard_streams()
+    show_log(lambda message: print(f"lmzip: {message}", file=sys.stderr))
     try:
         code = _finish(_run())
     except KeyboardInterrupt:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..files import shared_mode
 from .checks import refuse_idle_options, refuse_overwriting
 from .choices import chosen_parameters, open_models
 from .options import F, apply
@@ -75,6 +77,8 @@ def find_given_documents(paths: tuple[str, ...], given: dict[str, Any], outcome:
     )
     places = documents.places
     refuse_overwriting(given, list(places.files))
+    # What shows the texts is no more public than they are.
+    given["within"] = shared_mode(os.stat(file) for file in places.files if os.path.exists(file))
     if places.repeated:
         outcome.notice(f"named twice, counted once: {_some(places.repeated)}")
     for problem in places.unreadable:

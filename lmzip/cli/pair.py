@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ..errors import LmzipError, UsageError
-from ..files import read_up_to
+from ..files import atomic_output, read_up_to, replaces, shared_mode
 from .options import coding_options, model_options
 from .progress import CodingBar
 
@@ -57,7 +57,7 @@ def pair(paths: tuple[str, ...], **given: Any) -> None:
 def _free(path: Path, force: bool) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a directory")
-    if path.exists() and not force:
+    if path.exists() and replaces(path) and not force:
         raise FileExistsError(errno.EEXIST, "exists already (-f overwrites it)", str(path))
     return path
 
@@ -80,7 +80,6 @@ def _put_together(
     paths: tuple[str, ...], models: Any, parameters: Any, given: dict[str, Any]
 ) -> None:
     from ..codec import write_pair
-    from ..files import atomic_output
     from .files import standard_output
 
     if paths.count(_STANDARD) > 1:
@@ -93,7 +92,8 @@ def _put_together(
         else:
             _refuse_same(_free(target, force), paths)
             first, second = map(_read, paths)
-            out = stack.enter_context(atomic_output(target, overwrite=force))
+            within = shared_mode(os.stat(name) for name in paths if name != _STANDARD)
+            out = stack.enter_context(atomic_output(target, overwrite=force, within=within))
         bar = stack.enter_context(CodingBar(str(target), None, show=not given["quiet"]))
         summaries = write_pair(
             first, second, out.write, models, parameters,
@@ -109,7 +109,6 @@ def _put_together(
 
 def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> None:
     from ..codec import read_pair
-    from ..files import atomic_output
 
     if _STANDARD in paths[1:]:
         raise UsageError("two files are written; `lmzip -dc PAIR` gives one behind the other")
@@ -124,9 +123,12 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
     except LmzipError as error:
         name = "(standard input)" if paths[0] == _STANDARD else paths[0]
         raise type(error)(f"{name}: {error}") from None
+    within = shared_mode(os.stat(name) for name in paths[:1] if name != _STANDARD)
     with contextlib.ExitStack() as stack:
         for target, data in zip(targets, contents, strict=True):
-            out = stack.enter_context(atomic_output(target, overwrite=given["force"]))
+            out = stack.enter_context(
+                atomic_output(target, overwrite=given["force"], within=within)
+            )
             out.write(data)
     if given["verbose"]:
         print(f"{paths[0]}: {len(contents[0])} + {len(contents[1])} bytes", file=sys.stderr)
