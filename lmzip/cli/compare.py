@@ -16,7 +16,7 @@ from .methods import (
     measure_all,
     model_method,
 )
-from .options import coding_options, models_options
+from .options import FilePath, coding_options, models_options
 from .outcome import Outcome
 from .token_output import TokenOutput
 
@@ -51,13 +51,13 @@ __all__ = ["compare"]
 @click.option(
     "--html",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write a page with tables, plots and the texts coloured by their bits.",
 )
 @click.option(
     "--plots",
     metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     help="Write the plots as SVG files.",
 )
 @click.option(

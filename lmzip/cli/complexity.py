@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import coding_options, model_options
+from .options import FilePath, coding_options, model_options
 
 if TYPE_CHECKING:
     from ..complexity.pairs import PairComplexity
@@ -27,8 +27,8 @@ _ROWS = (
 
 
 @click.command("complexity")
-@click.argument("x", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("y", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("x", type=FilePath(exists=True, dir_okay=False, path_type=Path))
+@click.argument("y", type=FilePath(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.option("--no-decode", is_flag=True, help="Do not decode every file to make sure.")
 @click.option("--no-controls", is_flag=True, help="Without zstd and xz.")

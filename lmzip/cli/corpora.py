@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import FilePath
 from .progress import ModelBar
 
 if TYPE_CHECKING:
@@ -83,17 +84,22 @@ def get(
     names: tuple[str, ...], origin: str | None, force: bool, offline: bool, quiet: bool
 ) -> None:
     """Fetch sets; nothing appears before the hash of every file is found right."""
-    from ..errors import CorpusError
+    from ..errors import CorpusError, UsageError
 
     store = corpus_store(offline)
     failed = 0
-    for manifest in [store.manifest(name) for name in names]:
+    for name in names:
         bar = ModelBar(show=not quiet)
         try:
+            manifest = store.manifest(name)
             folder = store.get(manifest, origin=origin, force=force, progress=bar)
-        except CorpusError as error:
-            failed = 1
+        except (CorpusError, UsageError) as error:
+            failed = max(failed, 2 if isinstance(error, UsageError) else 1)
             _report(error)
+            continue
+        except OSError as error:
+            failed = max(failed, 1)
+            _report(f"{error.filename or name}: {error.strerror or error}")
             continue
         finally:
             bar.close()
@@ -109,7 +115,7 @@ def _size(manifest: Manifest) -> str:
 
 @corpora.command("verify")
 @click.argument("name", metavar="NAME|FILE.toml")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=FilePath(path_type=Path))
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no word if all is well.")
 @click.help_option("-h", "--help")
 def verify(name: str, folder: Path | None, quiet: bool) -> None:
@@ -145,8 +151,14 @@ def verify(name: str, folder: Path | None, quiet: bool) -> None:
 
 
 @corpora.command("make")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="FILE.toml", help="Where to; NAME.toml if not given.")
+@click.argument("folder", type=FilePath(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.toml",
+    type=FilePath(standard=True),
+    help="Where to; NAME.toml if not given.",
+)
 @click.option("--name", help="Name of the set; that of FOLDER if not given.")
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the texts.")
 @click.option("--about", default="", metavar="TEXT", help="What the texts are.")

@@ -13,7 +13,7 @@ import click
 
 from ..errors import UsageError
 from .checks import refuse_options, refuse_overwriting
-from .options import coding_options, model_options
+from .options import FilePath, coding_options, model_options
 from .progress import CodingBar
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["distance"]
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = FilePath(dir_okay=False, path_type=Path)
 _OF_LMZIP = (
     "level", "window", "stream_length", "block_size", "no_mix", "solid", "model", "threads",
     "engine", "device", "memory_limit", "no_decode",
@@ -57,7 +57,7 @@ _OF_LMZIP = (
 @click.option(
     "--labels",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(exists=True, dir_okay=False, path_type=Path),
     help="For --knn: a CSV file of names and labels.  [default: the folder's name]",
 )
 @click.option(

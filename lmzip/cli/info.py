@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import LmzipError
+from .options import FilePath
 
 if TYPE_CHECKING:
     from ..format import SideReference
@@ -159,7 +160,7 @@ def list_archives(files: Sequence[str]) -> int:
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FilePath())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--ledger", "with_ledger", is_flag=True, help="Every item of the file, in bits.")
 @click.help_option("-h", "--help")

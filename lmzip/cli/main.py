@@ -18,7 +18,7 @@ from .. import __version__
 from ..errors import LmzipError, UsageError
 from ..files.standard import STANDARD_OUTPUT, open_standard_streams
 from .notices import show_log
-from .options import coding_options, model_options, side_options
+from .options import FilePath, coding_options, model_options, side_options
 
 __all__ = ["main"]
 
@@ -90,7 +90,7 @@ def lmzip() -> None:
 
 
 @lmzip.command("code", cls=_Code, hidden=True, epilog=_EPILOG)
-@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=FilePath(standard=True))
 @click.option(
     "-z", "--compress", "mode", flag_value="compress", default=True, help="Compress (the default)."
 )
@@ -98,7 +98,7 @@ def lmzip() -> None:
 @click.option("-t", "--test", "mode", flag_value="test", help="Check archives by decoding them.")
 @click.option("-l", "--list", "mode", flag_value="list", help="List archives without decoding.")
 @click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to standard output.")
-@click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Write to FILE.")
+@click.option("-o", "--output", metavar="FILE", type=FilePath(standard=True), help="Write to FILE.")
 @click.option(
     "-k/ ",
     "--keep/--rm",

@@ -19,7 +19,7 @@ from .methods import (
     measure_all,
     model_method,
 )
-from .options import coding_options, models_options
+from .options import FilePath, coding_options, models_options
 from .outcome import Outcome
 from .token_output import TokenOutput
 
@@ -36,7 +36,7 @@ __all__ = ["measure"]
 @click.option(
     "--per-token",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write every token with its bits: JSON lines, or Parquet if FILE says so.",
 )
 @click.option(
@@ -49,7 +49,7 @@ __all__ = ["measure"]
 @click.option(
     "--html",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write a page with tables, plots and the text coloured by its bits.",
 )
 @click.option(

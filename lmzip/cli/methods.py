@@ -12,7 +12,7 @@ import click
 from ..files import shared_mode
 from .checks import refuse_idle_options, refuse_overwriting
 from .choices import chosen_parameters, open_models
-from .options import F, apply
+from .options import F, FilePath, apply
 from .outcome import Outcome
 from .progress import CodingBar, ModelBar
 
@@ -53,7 +53,7 @@ def document_options(function: F) -> F:
             click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
                          default="float32", show_default=True, help="Of models in float."),
             click.option("--decode", is_flag=True, help="Decode every archive and compare."),
-            click.option("--results", metavar="FILE", type=click.Path(dir_okay=False),
+            click.option("--results", metavar="FILE", type=FilePath(dir_okay=False),
                          help="Keep measurements here; do not make those again that it holds."),
             click.option("-q", "--quiet", is_flag=True, help="No progress, no notices."),
         ],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import FilePath
 from .progress import ModelBar
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def pull(name: str, force: bool, offline: bool, quiet: bool) -> None:
 
 
 @models.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=FilePath(path_type=Path))
 @click.option("--name", help="Name of the new model; from SOURCE if not given.")
 @click.option("-f", "--force", is_flag=True, help="Replace a model of that name.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -127,4 +128,7 @@ def remove(names: tuple[str, ...]) -> None:
         except LmzipError as error:
             failed = 1
             print(f"lmzip: {error}", file=sys.stderr)
+        except OSError as error:
+            failed = 1
+            print(f"lmzip: {name}: {error.strerror or error}", file=sys.stderr)
     sys.exit(failed)

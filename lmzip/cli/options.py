@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-__all__ = ["F", "apply", "coding_options", "model_options", "models_options", "parse_size"]
+__all__ = [
+    "F",
+    "FilePath",
+    "apply",
+    "coding_options",
+    "model_options",
+    "models_options",
+    "parse_size",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FilePath(click.Path):
+    """A path, never an empty one.
+
+    `-` is standard input or output where `standard` says so, and refused elsewhere. Whether a file
+    may be read is found out when it is read: one that may not stops no others.
+    """
+
+    def __init__(self, *, standard: bool = False, **options: Any) -> None:
+        super().__init__(readable=False, **options)
+        self._standard = standard
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("a file name is empty", param, ctx)
+        if os.fspath(value) == "-" and not self._standard:
+            self.fail("- is no standard stream here (./- names a file)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class ModelName(click.ParamType):
+    """A name that is not empty."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).removeprefix("float:"):
+            self.fail("a model's name is empty", param, ctx)
+        return value
+
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -62,7 +102,7 @@ def side_options(function: F) -> F:
     return apply(
         [
             click.option("--given", metavar="FILE", multiple=True,
-                         type=click.Path(exists=True, dir_okay=False),
+                         type=FilePath(exists=True, dir_okay=False),
                          help="Code given FILE, which decoding takes too; may be repeated, in an "
                               "order that matters."),
             click.option("--given-prefix", type=click.IntRange(0, 1 << 20), metavar="TOKENS",
@@ -87,7 +127,7 @@ def side_options(function: F) -> F:
 
 def model_options(function: F) -> F:
     """Which model, and how to run it."""
-    option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",
+    option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL", type=ModelName(),
                           help="Model to compress with (see 'lmzip models list').")  # fmt: skip
     return option(_running_options(function, "auto"))
 
@@ -95,6 +135,7 @@ def model_options(function: F) -> F:
 def models_options(function: F) -> F:
     """Which models, and how to run them."""
     option = click.option("-m", "--model", metavar="NAME", multiple=True, envvar="LMZIP_MODEL",
+                          type=ModelName(),
                           help="Model (see 'lmzip models list'); may be repeated.")  # fmt: skip
     return option(_running_options(function, "cpu"))
 

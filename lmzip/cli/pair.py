@@ -14,7 +14,7 @@ import click
 
 from ..errors import LmzipError, UsageError
 from ..files import atomic_output, read_up_to, replaces, shared_mode
-from .options import coding_options, model_options
+from .options import FilePath, coding_options, model_options
 from .progress import CodingBar
 
 __all__ = ["pair"]
@@ -24,8 +24,8 @@ _STANDARD = "-"
 
 
 @click.command("pair")
-@click.argument("paths", metavar="FIRST SECOND", nargs=-1, type=click.Path())
-@click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+@click.argument("paths", metavar="FIRST SECOND", nargs=-1, type=FilePath(standard=True))
+@click.option("-o", "--output", metavar="FILE", type=FilePath(standard=True, dir_okay=False, path_type=Path),
               help="The file that holds both.")  # fmt: skip
 @click.option("-d", "--decompress", is_flag=True, help="Take a pair apart: PAIR FIRST SECOND.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")

@@ -13,7 +13,7 @@ import click
 from ..errors import UsageError
 from ..files import atomic_output
 from .checks import refuse_options, refuse_overwriting
-from .options import F, coding_options, models_options, side_options
+from .options import F, FilePath, coding_options, models_options, side_options
 
 if TYPE_CHECKING:
     from ..complexity.scaling import Exchange, Item, ScalingPoint
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["scaling"]
 
-_PATH = click.Path(exists=True, path_type=Path)
+_PATH = FilePath(exists=True, path_type=Path)
 _OWN = ("given", "think")
 """Options about side information that this command has in a form of its own."""
 
@@ -63,7 +63,7 @@ def _thinking_options(function: F) -> F:
 @click.option(
     "--plot",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Draw bits against computation: an SVG file.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")

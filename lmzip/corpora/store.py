@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from .manifest import CorpusFile, Manifest, manifest_text, read_manifest
 
 __all__ = ["CorpusStore", "default_home", "shipped_manifests"]
 
+_LOG = logging.getLogger("lmzip.corpora")
 _SHIPPED = Path(__file__).parent / "manifests"
 """Manifests that come with lmzip."""
 
@@ -63,7 +65,17 @@ class CorpusStore:
 
     def manifests(self) -> list[Manifest]:
         """Those that come with lmzip, and those of other sets in the store."""
-        own = [read_manifest(path) for path in sorted(self.folder.glob("*.toml"))]
+        own = []
+        paths: list[Path] = []
+        with contextlib.suppress(OSError):
+            paths = sorted(self.folder.glob("*.toml"))
+        for path in paths:
+            try:
+                own.append(read_manifest(path))
+            except (CorpusError, UsageError) as error:
+                _LOG.warning("passed over: %s", error)
+            except OSError as error:
+                _LOG.warning("%s: passed over: %s", path, error.strerror or error)
         return [*shipped_manifests(), *own]
 
     def installed(self, manifest: Manifest) -> Path | None:

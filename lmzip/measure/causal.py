@@ -332,6 +332,8 @@ def load_float_model(
         raise ModelError("models in floating point need the package transformers") from None
     if threads:
         torch.set_num_threads(threads)
+    if not source:
+        raise UsageError("the name of a model in floating point is empty")
     path = Path(source)
     known = {model.name: model for model in known_models()}
     model_bytes = 0

@@ -281,6 +281,10 @@ def _hub_rows(name: str, rows: Any, field: str) -> Iterator[Document]:
 
 def _paths(name: str, places: Places) -> list[tuple[str, Path]]:
     """Name and path of the files that an argument stands for: one, those of a folder, of a glob."""
+    if not name:
+        raise UsageError("a file name is empty")
+    if name == "-":
+        raise UsageError("- is not standard input here (/dev/stdin is; ./- names a file)")
     if Path(name).exists():
         found = [Path(name)]
     elif any(character in name for character in "*?["):
