@@ -15,7 +15,16 @@ from ..errors import LmzipError, UsageError
 from ..files import atomic_output, read_up_to, replaces
 from ..files.standard import STANDARD_OUTPUT
 from .ahead import Ahead
-from .inputs import STDIN, Skip, content_size, open_input, remove_input, require_removable
+from .inputs import (
+    STDIN,
+    Skip,
+    content_size,
+    has_changed,
+    open_input,
+    read_first_block,
+    remove_input,
+    require_removable,
+)
 from .progress import CodingBar, ModelBar
 
 if TYPE_CHECKING:
@@ -240,19 +249,27 @@ class _Session:
     def _compress_alone(self, name: str, source: BinaryIO, out: BinaryIO) -> CompressionSummary:
         from ..codec import compress_stream
 
+        before = os.fstat(source.fileno())
         size = content_size(source)
+        contents, known = read_first_block(source, size, self.parameters.block_bytes)
         with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
-            return compress_stream(
-                source,
+            summary = compress_stream(
+                contents,
                 out.write,
                 self.models,
                 self.parameters,
-                size_bytes=size,
+                size_bytes=known,
                 memory_limit=self.options.memory_limit,
                 side=self.side,
                 side_parameters=self.side_parameters,
                 progress=bar,
             )
+        if size is not None and has_changed(before, source):
+            self._notice(
+                f"{_label(name)}: has changed while it was read; the archive holds the "
+                f"{summary.content_bytes:,} bytes that were read"
+            )
+        return summary
 
     def _report(self, name: str, summary: CompressionSummary) -> None:
         if self.side is not None and not any(kind.given for kind, n in summary.blocks.items() if n):

@@ -6,11 +6,24 @@ import io
 import os
 import stat
 import sys
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import LmzipError, UsageError
+from ..files import read_up_to
 
-__all__ = ["STDIN", "Skip", "content_size", "open_input", "remove_input", "require_removable"]
+if TYPE_CHECKING:
+    from ..format.fields import ByteSource
+
+__all__ = [
+    "STDIN",
+    "Skip",
+    "content_size",
+    "has_changed",
+    "open_input",
+    "read_first_block",
+    "remove_input",
+    "require_removable",
+]
 
 STDIN = "-"
 
@@ -51,6 +64,41 @@ def content_size(source: BinaryIO) -> int | None:
         return None
 
 
+def has_changed(before: os.stat_result, source: BinaryIO) -> bool:
+    """Whether a file is not what it was."""
+    after = os.fstat(source.fileno())
+    return (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+
+
+class _Behind:
+    """What was read of a source already, and then the rest of it."""
+
+    def __init__(self, first: bytes, source: BinaryIO) -> None:
+        self._first, self._source = first, source
+
+    def read(self, size: int, /) -> bytes | None:
+        if not self._first:
+            return self._source.read(size)
+        part, self._first = self._first[:size], self._first[size:]
+        return part
+
+
+def read_first_block(
+    source: BinaryIO, expected: int | None, block_bytes: int
+) -> tuple[ByteSource, int | None]:
+    """The source to compress, and its exact size if that can be known before it is compressed.
+
+    The system's word (`expected`) is not enough: a header cannot be changed behind minutes of work,
+    and the bytes that were read are the file.
+    """
+    if expected is None or expected > block_bytes:
+        return source, None
+    first = read_up_to(source, block_bytes + 1)
+    if len(first) > block_bytes:  # it has grown
+        return _Behind(first, source), None
+    return io.BytesIO(first), len(first)
+
+
 def require_removable(name: str, source: BinaryIO, *, force: bool) -> None:
     """Raise Skip if --rm must not remove this file: found out before any work.
 
@@ -70,9 +118,9 @@ def require_removable(name: str, source: BinaryIO, *, force: bool) -> None:
 
 def remove_input(name: str, before: os.stat_result, source: BinaryIO) -> None:
     """Remove a file that was read, unless it has changed or another has its name. Raises Skip."""
-    after, named = os.fstat(source.fileno()), os.stat(name)
+    named = os.stat(name)
     if (named.st_dev, named.st_ino) != (before.st_dev, before.st_ino):
         raise Skip("is another file now, so it is not removed")
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+    if has_changed(before, source):
         raise Skip("has changed while it was read, so it is not removed")
     os.unlink(name)

@@ -40,7 +40,7 @@ class FilePath(click.Path):
         return super().convert(value, param, ctx)
 
 
-class ModelName(click.ParamType):
+class ModelName(click.types.StringParamType):
     """A name that is not empty."""
 
     name = "text"

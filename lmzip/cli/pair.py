@@ -25,8 +25,8 @@ _STANDARD = "-"
 
 @click.command("pair")
 @click.argument("paths", metavar="FIRST SECOND", nargs=-1, type=FilePath(standard=True))
-@click.option("-o", "--output", metavar="FILE", type=FilePath(standard=True, dir_okay=False, path_type=Path),
-              help="The file that holds both.")  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="The file that holds both.",
+              type=FilePath(standard=True, dir_okay=False, path_type=Path))  # fmt: skip
 @click.option("-d", "--decompress", is_flag=True, help="Take a pair apart: PAIR FIRST SECOND.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was done.")
