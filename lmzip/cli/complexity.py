@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import FilePath, coding_options, model_options
+from .say import clean
 
 if TYPE_CHECKING:
     from ..complexity.pairs import PairComplexity
@@ -77,7 +78,8 @@ def _show(
         files = [{"file": str(p), "bytes": n} for p, n in zip((x, y), sizes, strict=True)]
         print(json.dumps({"x": files[0], "y": files[1], "model_bytes": pack_bytes, "by": rows}))
         return
-    print(f"x = {x} ({sizes[0]:,} bytes), y = {y} ({sizes[1]:,} bytes); numbers in bits\n")
+    names = [f"{n} = {clean(p)} ({s:,} bytes)" for n, p, s in zip("xy", (x, y), sizes, strict=True)]
+    print(f"{', '.join(names)}; numbers in bits\n")
     print(f"{'':32}" + "".join(f"{c.coder:>22}" for c in found))
     for label, name in _ROWS:
         cells = [getattr(c, name) for c in found]

@@ -12,6 +12,7 @@ import click
 
 from .options import FilePath
 from .progress import ModelBar
+from .say import clean, say
 
 if TYPE_CHECKING:
     from ..corpora import CorpusStore, Manifest
@@ -36,7 +37,7 @@ def corpus_store(offline: bool = False) -> CorpusStore:
 
 
 def _report(problem: object) -> None:
-    print(f"lmzip: {problem}", file=sys.stderr)
+    say(f"{problem}")
 
 
 @click.group()
@@ -63,8 +64,9 @@ def list_corpora() -> None:
             where = "this machine" if paths else "-"
         else:
             count, size = len(manifest.files), manifest.size_bytes
-            where = str(store.installed(manifest) or "-")
-        rows.append((manifest.name, f"{count:,}", f"{size:,}", manifest.licence, where))
+            where = clean(store.installed(manifest) or "-")
+        licence = clean(manifest.licence)
+        rows.append((manifest.name, f"{count:,}", f"{size:,}", licence, where))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     for name, files, size_bytes, licence, where in rows:
         print(
@@ -104,7 +106,7 @@ def get(
         finally:
             bar.close()
         if not quiet:
-            print(f"{manifest.name}: {_size(manifest)} in {folder}")
+            print(f"{manifest.name}: {_size(manifest)} in {clean(folder)}")
     sys.exit(failed)
 
 
@@ -140,7 +142,7 @@ def verify(name: str, folder: Path | None, quiet: bool) -> None:
     finally:
         bar.close()
     for path, problem in problems:
-        print(f"{path}: {problem}")
+        print(f"{clean(path)}: {problem}")
     if problems:
         _report(f"{manifest.name}: {len(problems)} of {len(manifest.files)} files are not right")
         if len(problems) == len(manifest.files) and folder is None and manifest.sources:
@@ -199,4 +201,4 @@ def make(
     with atomic_output(target, overwrite=force) as file:
         file.write(text.encode("utf-8"))
     if not quiet:
-        print(f"{target}: {_size(manifest)}")
+        print(f"{clean(target)}: {_size(manifest)}")

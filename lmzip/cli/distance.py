@@ -15,6 +15,7 @@ from ..errors import UsageError
 from .checks import refuse_options, refuse_overwriting
 from .options import FilePath, coding_options, model_options
 from .progress import CodingBar
+from .say import say
 
 if TYPE_CHECKING:
     from ..complexity.coders import Coder
@@ -131,11 +132,11 @@ def _documents(paths: tuple[str, ...], given: dict[str, Any]) -> list[tuple[str,
         raise UsageError(found.places.unreadable[0])
     if found.places.repeated and not given["quiet"]:
         names = ", ".join(found.places.repeated)
-        print(f"lmzip: named twice, counted once: {names}", file=sys.stderr)
+        say(f"named twice, counted once: {names}")
     documents = [(document.name, document.read()) for document in found]
     empty = [name for name, data in documents if not data]
     if empty and not given["quiet"]:
-        print(f"lmzip: empty, left out: {', '.join(empty)}", file=sys.stderr)
+        say(f"empty, left out: {', '.join(empty)}")
     return [(name, data) for name, data in documents if data]
 
 
@@ -207,7 +208,7 @@ class _Watch:
 
     def _say(self, message: str) -> None:
         if not self._quiet:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     def __call__(self, work: Work) -> None:
         if self._bar is None:

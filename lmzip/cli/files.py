@@ -26,6 +26,7 @@ from .inputs import (
     require_removable,
 )
 from .progress import CodingBar, ModelBar
+from .say import say
 
 if TYPE_CHECKING:
     from ..codec import CompressionSummary
@@ -73,17 +74,14 @@ def run(files: Sequence[str], **given: Any) -> None:
             session.one(name, ahead.take(number))
         except LmzipError as error:
             failed = max(failed, 2 if isinstance(error, UsageError) else 1)
-            print(f"lmzip: {_label(name)}: {error}", file=sys.stderr)
+            say(f"{_label(name)}: {error}")
         except BrokenPipeError:
             raise
         except OSError as error:
             if error is STANDARD_OUTPUT.failure:
                 raise
             failed = max(failed, 1)
-            print(
-                f"lmzip: {error.filename or _label(name)}: {error.strerror or error}",
-                file=sys.stderr,
-            )
+            say(f"{error.filename or _label(name)}: {error.strerror or error}")
     sys.exit(failed)
 
 
@@ -121,7 +119,7 @@ class _Session:
 
     def _notice(self, message: str) -> None:
         if not self.options.quiet:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     def ahead(self, names: Sequence[str]) -> Ahead[Coded]:
         """Small files' results, ahead of their turn."""
@@ -176,7 +174,7 @@ class _Session:
             if options.mode == "test":
                 size = self._decompress(name, source, _Discard(), ahead)
                 if options.verbose:
-                    print(f"{_label(name)}: OK, {size} bytes", file=sys.stderr)
+                    say(f"{_label(name)}: OK, {size} bytes", plain=True)
                 return
             target = self._target(name)
             if target is None:
@@ -232,7 +230,7 @@ class _Session:
         else:
             size = self._decompress(name, source, out, ahead)
             if self.options.verbose:
-                print(f"{_label(name)}: decompressed, {size} bytes", file=sys.stderr)
+                say(f"{_label(name)}: decompressed, {size} bytes", plain=True)
         out.flush()
 
     def _compress(
@@ -286,10 +284,10 @@ class _Session:
             kinds = ", ".join(
                 f"{count} {kind.name.lower()}" for kind, count in summary.blocks.items() if count
             )
-            print(
+            say(
                 f"{_label(name)}: {content} -> {summary.archive_bytes} bytes, "
-                f"{rate:.4f} bits per byte ({kinds or 'empty'})",
-                file=sys.stderr,
+                f"{rate:.3g} bits per byte ({kinds or 'empty'})",
+                plain=True,
             )
 
     def _decompress(

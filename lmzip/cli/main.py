@@ -19,6 +19,7 @@ from ..errors import LmzipError, UsageError
 from ..files.standard import STANDARD_OUTPUT, open_standard_streams
 from .notices import show_log
 from .options import FilePath, coding_options, model_options, side_options
+from .say import clean, say
 
 __all__ = ["main"]
 
@@ -157,9 +158,9 @@ def _unwind_on_signals() -> None:
 
 def _message(error: click.ClickException) -> str:
     """One line; of a command that only has subcommands, its help."""
-    message, context = error.format_message(), getattr(error, "ctx", None)
+    message, context = clean(error.format_message()), getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        return message
+        return error.format_message()
     if error.exit_code != 2:
         return f"lmzip: {message}"
     command = context.command_path if context is not None else "lmzip"
@@ -171,7 +172,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     _unwind_on_signals()
     open_standard_streams()
-    show_log(lambda message: print(f"lmzip: {message}", file=sys.stderr))
+    show_log(lambda message: say(f"{message}"))
     try:
         code = _finish(_run())
     except KeyboardInterrupt:
@@ -189,7 +190,7 @@ def _finish(code: int) -> int:
     if output.failure is not None and output.used and not output.given_up:
         # Whoever read our output may have left; nobody is there to be told.
         if not isinstance(output.failure, BrokenPipeError):
-            print(f"lmzip: {output.name}: {output.failure.strerror}", file=sys.stderr)
+            say(f"{output.name}: {output.failure.strerror}")
         code = code or 1
     return code
 
@@ -206,23 +207,23 @@ def _run() -> int:
         print(_message(error), file=sys.stderr)
         code = error.exit_code
     except UsageError as error:
-        print(f"lmzip: {error}", file=sys.stderr)
+        say(f"{error}")
         code = 2
     except LmzipError as error:
-        print(f"lmzip: {error}", file=sys.stderr)
+        say(f"{error}")
     except (click.Abort, KeyboardInterrupt):
-        print("lmzip: interrupted", file=sys.stderr)
+        say("interrupted")
         code = 130
     except BrokenPipeError:
         pass  # as below, in _finish
     except OSError as error:
         if error is STANDARD_OUTPUT.failure:
             return code  # _finish says it
-        print(f"lmzip: {error.filename or 'error'}: {error.strerror or error}", file=sys.stderr)
+        say(f"{error.filename or 'error'}: {error.strerror or error}")
     except MemoryError:
-        print("lmzip: not enough memory", file=sys.stderr)
+        say("not enough memory")
     except RuntimeError as error:
         if "thread" not in str(error):  # the system has no more of them
             raise
-        print(f"lmzip: {error}", file=sys.stderr)
+        say(f"{error}")
     return code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from .methods import (
 )
 from .options import FilePath, coding_options, models_options
 from .outcome import Outcome
+from .say import say
 from .token_output import TokenOutput
 
 if TYPE_CHECKING:
@@ -111,11 +111,10 @@ def _checked(name: str | None, given: dict[str, Any], outcome: Outcome) -> Metho
     method = model_method(name, given)
     if method.scorer is not None:
         found = calibrate(method.scorer)
-        print(
-            f"lmzip: {method.name}: {found.tokens} made-up tokens cost {found.bits:,.1f} bits; "
+        say(
+            f"{method.name}: {found.tokens} made-up tokens cost {found.bits:,.1f} bits; "
             f"expected {found.entropy_bits:,.1f} +- {found.deviation_bits:,.1f} "
-            f"(z = {found.z:+.2f})",
-            file=sys.stderr,
+            f"(z = {found.z:+.2f})"
         )
         if not found.passed:
             outcome.fail("failed its self-test, its bits mean nothing", method.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from .choices import chosen_parameters, open_models
 from .options import F, FilePath, apply
 from .outcome import Outcome
 from .progress import CodingBar, ModelBar
+from .say import say
 
 if TYPE_CHECKING:
     from ..codec import CodingParameters
@@ -109,7 +109,7 @@ def model_method(name: str | None, given: dict[str, Any]) -> Method:
 
     def notice(message: str) -> None:
         if not given["quiet"]:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     # What `lmzip -m NAME` with these options would code with.
     chosen, parameters = chosen_parameters(given, name)

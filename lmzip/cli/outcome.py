@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from ..errors import LmzipError, UsageError
 from ..files.standard import STANDARD_OUTPUT
+from .say import say
 
 __all__ = ["Outcome"]
 
@@ -27,7 +28,7 @@ class Outcome:
     def notice(self, message: str) -> None:
         """Say something that is no failure."""
         if not self._quiet:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     def fail(self, problem: BaseException | str, label: str = "", *, code: int = 1) -> None:
         """Note a failure, behind the name of what has failed."""
@@ -64,7 +65,7 @@ class Outcome:
     def tell(self) -> None:
         """Say the failures that were not said yet."""
         for failure in self.failures[self._said :]:
-            print(f"lmzip: {failure}", file=sys.stderr)
+            say(f"{failure}")
         self._said = len(self.failures)
 
     def exit(self) -> NoReturn:

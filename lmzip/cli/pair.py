@@ -16,6 +16,7 @@ from ..errors import LmzipError, UsageError
 from ..files import atomic_output, read_up_to, replaces, shared_mode
 from .options import FilePath, coding_options, model_options
 from .progress import CodingBar
+from .say import say
 
 __all__ = ["pair"]
 
@@ -101,10 +102,7 @@ def _put_together(
         )  # fmt: skip
     if given["verbose"]:
         sizes = [s.archive_bytes for s in summaries]
-        print(
-            f"{target}: {len(first)} + {len(second)} -> {sizes[0]} + {sizes[1]} bytes",
-            file=sys.stderr,
-        )
+        say(f"{target}: {len(first)} + {len(second)} -> {sizes[0]} + {sizes[1]} bytes", plain=True)
 
 
 def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> None:
@@ -131,4 +129,4 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
             )
             out.write(data)
     if given["verbose"]:
-        print(f"{paths[0]}: {len(contents[0])} + {len(contents[1])} bytes", file=sys.stderr)
+        say(f"{paths[0]}: {len(contents[0])} + {len(contents[1])} bytes", plain=True)

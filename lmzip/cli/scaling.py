@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from ..errors import UsageError
 from ..files import atomic_output
 from .checks import refuse_options, refuse_overwriting
 from .options import F, FilePath, coding_options, models_options, side_options
+from .say import say
 
 if TYPE_CHECKING:
     from ..complexity.scaling import Exchange, Item, ScalingPoint
@@ -107,8 +107,8 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
     names = dict.fromkeys(given["model"]) or (None,)
     chosen = {str(chosen_parameters(given, name)[1]) for name in names}
     if len(chosen) > 1 and not given["quiet"]:
-        print("lmzip: models code with different windows and streams here; a level, such as -3, "
-              "makes them alike", file=sys.stderr)  # fmt: skip
+        say("models code with different windows and streams here; a level, such as -3, makes them "
+            "alike")  # fmt: skip
     points: list[ScalingPoint] = []
     for name in names:
         model, parameters = chosen_model(given | {"model": name})
@@ -120,7 +120,7 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
             points.append(point)
             if not given["quiet"]:
                 done = f"{point.model}, T = {point.think}, {point.kind}"
-                print(f"lmzip: {done}: {point.mean('ideal_bits'):,.1f} bits", file=sys.stderr)
+                say(f"{done}: {point.mean('ideal_bits'):,.1f} bits")
     rates = exchange_rates(points)
     if given["plot"]:
         with atomic_output(given["plot"], overwrite=True) as out:

@@ -11,6 +11,7 @@ import click
 from ..errors import UsageError
 from .checks import refuse_options
 from .options import FilePath, coding_options, model_options, side_options
+from .say import clean
 
 __all__ = ["schemes"]
 
@@ -89,7 +90,7 @@ def schemes(file: Path, **given: Any) -> None:
         rows = [{"scheme": r.name, "bits": r.bits, "note": r.note} for r in found]
         print(json.dumps({"file": str(file), "bytes": len(data), "tokens": len(x), "by": rows}))
         return
-    print(f"{file}: {len(data):,} bytes, {len(x):,} tokens; bits by scheme")
+    print(f"{clean(file)}: {len(data):,} bytes, {len(x):,} tokens; bits by scheme")
     for row in found:
         print(f"  {row.name:6}{row.bits:>12,.1f}  {row.note}")
 

@@ -12,12 +12,15 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from .checked import write_all
 from .standard import STANDARD_OUTPUT, StandardOutput
 
 __all__ = ["append_line", "atomic_output", "replaces", "shared_mode"]
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _LOG = logging.getLogger("lmzip.files")
 
@@ -96,7 +99,7 @@ def atomic_output(
         old = os.stat(target)
     handle, temporary = _new_file(target, shown, within if like is old is None else 0o600)
     try:
-        with open(handle, "w+b") as file:
+        with io.BufferedRandom(_Named(handle, "w+b", shown)) as file:
             yield file
             file.flush()
             _sync(file, shown)
@@ -111,12 +114,26 @@ def atomic_output(
     _sync_folder(target.parent)
 
 
+class _Named(io.FileIO):
+    """A file whose failures are about the name that the user knows."""
+
+    def __init__(self, file: str | int, mode: str, shown: Path) -> None:
+        super().__init__(file, mode)
+        self._shown = str(shown)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._shown) from None
+
+
 @contextlib.contextmanager
 def _open_as_it_is(target: Path) -> Iterator[BinaryIO]:
     number = _descriptor(target)
     if number is None:
-        with open(target, "wb") as file:
-            yield file
+        with io.BufferedWriter(_Named(os.fspath(target), "wb", target)) as plain:
+            yield plain
         return
     raw = STANDARD_OUTPUT if number == 1 else StandardOutput(number, str(target))
     os.fstat(number)  # raises where there is none
