@@ -43,8 +43,8 @@ __all__ = ["compare"]
     "commands",
     metavar="NAME=COMMAND[;;BACK]",
     multiple=True,
-    help="Another compressor: a command line with {in} and {out}, or a filter; behind ;; the one "
-    "that decompresses, for --decode.",
+    help="Another compressor: a command line, a filter but for {in} and {out}, which are files; "
+    "behind ;; the one that decompresses, without which it is not ranked.",
 )
 @document_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")

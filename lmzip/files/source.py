@@ -10,12 +10,23 @@ from .checked import read_up_to
 __all__ = ["Source"]
 
 
+def _can_seek(file: Any) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable()) if seekable is not None else hasattr(file, "seek")
+
+
 class Source:
-    """Whole reads of a seekable file object; positions count from where it stood at first."""
+    """Whole reads of a file object; positions count from where it stood at first.
+
+    One that cannot seek (a pipe, the body of a HTTP response) is read to its end at once.
+    """
 
     def __init__(self, file: Any) -> None:
-        self._file = file
-        self._start = int(file.tell())
+        """Raises TypeError if it has no `read`, OSError."""
+        if not callable(getattr(file, "read", None)):
+            raise TypeError(f"a path or a file object is needed, not {type(file).__name__}")
+        self._file = file if _can_seek(file) else io.BytesIO(read_up_to(file))
+        self._start = int(self._file.tell())
 
     def read(self, size: int = -1, /) -> bytes:
         """`size` bytes, fewer only at the end."""

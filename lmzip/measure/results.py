@@ -72,6 +72,14 @@ class Measurement:
         return self.kind != "ideal" or not self.unscored_tokens
 
     @property
+    def rankable(self) -> bool:
+        """Whether every byte is counted, and, of a user's command, the way back was gone.
+
+        Nobody knows whether what a command wrote is a code before it was decoded.
+        """
+        return self.complete and (self.kind != "command" or self.decompress_s is not None)
+
+    @property
     def counted_bytes(self) -> int:
         """The denominator: all contents, or what the protocol scored of them."""
         return self.content_bytes if self.complete else self.modelled_bytes
