@@ -14,6 +14,7 @@ from .methods import (
     document_options,
     find_given_documents,
     measure_all,
+    method_openers,
     model_method,
 )
 from .options import FilePath, coding_options, models_options
@@ -81,9 +82,9 @@ def compare(paths: tuple[str, ...], **given: Any) -> None:
     """Compare models (-m, may be repeated) and compressors on PATHs.
 
     PATHs and models are as for `lmzip measure`; a level (-1 to -9) codes with the same parameters
-    for all models. Every method sees every document on its own; the
-    ranking pools all bits over all bytes, and differences come with bootstrap intervals over the
-    documents. A document that a method fails on is left out for all of them, and said.
+    for all models, and several levels stand side by side. Every method sees every document on its
+    own; the ranking pools all bits over all bytes, and differences come with bootstrap intervals
+    over the documents. A document that a method fails on is left out for all of them, and said.
     """
     from ..measure import Classical, ResultStore
     from ..measure.classical import command_compressor, installed_compressors
@@ -97,7 +98,7 @@ def compare(paths: tuple[str, ...], **given: Any) -> None:
     documents = find_given_documents(paths, given, outcome)
     store = ResultStore(Path(given["results"])) if given["results"] else None
     openers: list[Any] = [lambda c=c: Classical(c) for c in others]
-    openers += [lambda name=name: model_method(name, given) for name in names]
+    openers += method_openers(names, given, model_method)
     with outcome.attempt(), TokenOutput(given, outcome) as output:
         done = measure_all(openers, documents, given, outcome, each=output.add, store=store)
         _show(done, output, given, outcome)

@@ -83,7 +83,7 @@ def _show(
     print(f"{'':32}" + "".join(f"{c.coder:>22}" for c in found))
     for label, name in _ROWS:
         cells = [getattr(c, name) for c in found]
-        shown = [f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for v in cells]
+        shown = [f"{v:,}" if isinstance(v, int) else f"{v:.3g}" for v in cells]
         print(f"{label:32}" + "".join(f"{cell:>22}" for cell in shown))
     print(
         f"\nThe model's own {8 * pack_bytes:,} bits are not counted: whoever decodes has it."

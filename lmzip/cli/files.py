@@ -7,23 +7,26 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import click
 
 from ..errors import LmzipError, UsageError
 from ..files import atomic_output, read_up_to, replaces
+from ..files.sparse import SparseWriter
 from ..files.standard import STANDARD_OUTPUT
 from .ahead import Ahead
 from .inputs import (
     STDIN,
     Skip,
     content_size,
+    contents_inside,
     has_changed,
     open_input,
     read_first_block,
     remove_input,
     require_removable,
+    with_suffix,
 )
 from .progress import CodingBar, ModelBar
 from .say import say
@@ -56,6 +59,8 @@ class _Options:
 def run(files: Sequence[str], **given: Any) -> None:
     """Do what the command line says; exits with 1 (or 2, wrong usage) if any file failed."""
     options = _Options(**{f.name: given[f.name] for f in dataclasses.fields(_Options)})
+    if options.mode in ("decompress", "test", "list"):
+        files = [with_suffix(name, SUFFIX) for name in files]
     files = list(files) or [STDIN]
     _refuse_subcommand(files[0])
     if options.output is not None and len(files) > 1:
@@ -185,8 +190,12 @@ class _Session:
             remove = not options.keep and like is not None and replaces(target)
             if remove:
                 require_removable(name, source, force=options.force)
+            may_skip = options.mode == "decompress" and replaces(target)
             with atomic_output(target, overwrite=options.force, like=like) as out:
-                self._code(name, source, out, ahead)
+                sparse = SparseWriter(out) if may_skip else None
+                self._code(name, source, cast(BinaryIO, sparse or out), ahead)
+                if sparse is not None:
+                    sparse.finish()
             if remove and like is not None:
                 remove_input(name, like, source)
             elif not options.keep and like is not None:
@@ -305,7 +314,8 @@ class _Session:
         if isinstance(made, bytes):
             return out.write(made)
 
-        with CodingBar(_label(name), None, show=not self.options.quiet) as bar:
+        size = contents_inside(source) if sys.stderr.isatty() else None
+        with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
             return decompress_stream(
                 source,
                 out.write,

@@ -90,7 +90,8 @@ def _side_lines(side: dict[str, Any]) -> list[str]:
     source = {
         "nowhere": "nothing",
         "before": "the contents of the archives before",
-        "given": f"{side['length_bytes']} bytes of hash {side['digest']}",
+        "given": f"{side['length_bytes']} bytes of hash {side['digest']}, which decoding needs "
+        "(--given FILE; the archive does not know the file's name)",
     }[side["source"]]
     lines = [f"  given        {source}"]
     if side["prefix_tokens"] and side["source"] != "nowhere":
@@ -123,7 +124,7 @@ def _ledger_lines(items: list[dict[str, Any]]) -> list[str]:
 
 
 def _rate(archive_bytes: int, content_bytes: int) -> str:
-    return f"{8 * archive_bytes / content_bytes:.4f}" if content_bytes else "-"
+    return f"{8 * archive_bytes / content_bytes:.3g}" if content_bytes else "-"
 
 
 def list_archives(files: Sequence[str]) -> int:
@@ -143,6 +144,8 @@ def list_archives(files: Sequence[str]) -> int:
         print(f"{'compressed':>12} {'contents':>12} {'bits/byte':>9}  {'model':24} file")
     for row in rows:
         names = [frame["model"]["name"] for frame in row["archives"] if frame["model"]]
+        if any(side and side["source"] == "given" for side in (f["side"] for f in row["archives"])):
+            names.append("needs --given")
         print(
             f"{row['archive_bytes']:>12} {row['content_bytes']:>12} "
             f"{_rate(row['archive_bytes'], row['content_bytes']):>9}  "

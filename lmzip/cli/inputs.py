@@ -18,11 +18,13 @@ __all__ = [
     "STDIN",
     "Skip",
     "content_size",
+    "contents_inside",
     "has_changed",
     "open_input",
     "read_first_block",
     "remove_input",
     "require_removable",
+    "with_suffix",
 ]
 
 STDIN = "-"
@@ -97,6 +99,33 @@ def read_first_block(
     if len(first) > block_bytes:  # it has grown
         return _Behind(first, source), None
     return io.BytesIO(first), len(first)
+
+
+def with_suffix(name: str, suffix: str) -> str:
+    """The archive's name, also where only what it was made from is named, and is not there."""
+    if name in ("", STDIN) or name.endswith(suffix) or os.path.lexists(name):
+        return name
+    return name + suffix if os.path.lexists(name + suffix) else name
+
+
+def contents_inside(source: BinaryIO) -> int | None:
+    """Bytes of contents that an archive's index speaks of; None for pipes and damaged archives."""
+    from ..codec import ArchiveIndex
+
+    try:
+        if not source.seekable() or not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            return None
+        start = source.tell()
+    except (OSError, ValueError):
+        return None
+    if start:
+        return None
+    try:
+        return ArchiveIndex(source).content_bytes
+    except (LmzipError, OSError):
+        return None
+    finally:
+        source.seek(start)
 
 
 def require_removable(name: str, source: BinaryIO, *, force: bool) -> None:

@@ -45,6 +45,12 @@ Subcommands (see 'lmzip COMMAND --help'):
   scaling     bits given a text, against parameters and against thoughts
 
 \b
+Environment (options on the command line go before):
+  LMZIP_MODEL    as --model                LMZIP_HOME     folder of models and sets of texts
+  LMZIP_THREADS  as --threads              LMZIP_CORPORA  folder with standard texts in eval/
+  LMZIP_OFFLINE  as --offline, if it is 1  LMZIP_ISA      instructions: scalar, avx2, ...
+
+\b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 """
 
@@ -124,13 +130,20 @@ def code(files: tuple[str, ...], **options: Any) -> None:
     """Compress or decompress FILEs by language models.
 
     FILE becomes FILE.lmz, and FILE.lmz becomes FILE. With no FILE, or when FILE is -, standard
-    input goes to standard output. Input files are kept.
+    input goes to standard output. Input files are kept. -d FILE is -d FILE.lmz, too, where there
+    is no FILE.
     """
+    context = click.get_current_context()
+    given = [p for p in options if context.get_parameter_source(p) is _COMMAND_LINE]
+    if not files and not given and sys.stdin is not None and sys.stdin.isatty():
+        click.echo(context.get_help())
+        return
     from .files import run
 
     run(files, **options)
 
 
+_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 _AT_ONCE = 1.0
 """Seconds in which a second signal is an echo of the first: what unwinds is cleaning up."""
 
@@ -159,6 +172,11 @@ def _unwind_on_signals() -> None:
 def _message(error: click.ClickException) -> str:
     """One line; of a command that only has subcommands, its help."""
     message, context = clean(error.format_message()), getattr(error, "ctx", None)
+    parameter = getattr(error, "param", None)
+    if context is not None and parameter is not None and parameter.envvar:
+        source = context.get_parameter_source(parameter.name)
+        if source is click.core.ParameterSource.ENVIRONMENT:
+            message = f"{parameter.envvar}: {clean(error.message)}"
     if type(error).__name__ == "NoArgsIsHelpError":
         return error.format_message()
     if error.exit_code != 2:

@@ -16,6 +16,7 @@ from .methods import (
     document_options,
     find_given_documents,
     measure_all,
+    method_openers,
     model_method,
 )
 from .options import FilePath, coding_options, models_options
@@ -95,16 +96,15 @@ def measure(paths: tuple[str, ...], **given: Any) -> None:
     check_models(given, names)
     documents = find_given_documents(paths, given, outcome)
     store = ResultStore(Path(given["results"])) if given["results"] else None
-    openers = [functools.partial(model_method, name, given) for name in names]
-    if given["self_test"]:
-        openers = [functools.partial(_checked, name, given, outcome) for name in names]
+    method = functools.partial(_checked, outcome) if given["self_test"] else model_method
+    openers = method_openers(names, given, method)
     with outcome.attempt(), TokenOutput(given, outcome) as output:
         done = measure_all(openers, documents, given, outcome, each=output.add, store=store)
         _show(done, output, given, outcome)
     outcome.exit()
 
 
-def _checked(name: str | None, given: dict[str, Any], outcome: Outcome) -> Method:
+def _checked(outcome: Outcome, name: str | None, given: dict[str, Any]) -> Method:
     """The model's method, its calibration shown on standard error."""
     from ..measure.scoring import calibrate
 

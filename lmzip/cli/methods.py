@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import click
 from ..files import shared_mode
 from .checks import refuse_idle_options, refuse_overwriting
 from .choices import chosen_parameters, open_models
-from .options import F, FilePath, apply
+from .options import F, FilePath, apply, given_levels
 from .outcome import Outcome
 from .progress import CodingBar, ModelBar
 from .say import say
@@ -25,6 +26,7 @@ __all__ = [
     "document_options",
     "find_given_documents",
     "measure_all",
+    "method_openers",
     "model_method",
 ]
 
@@ -99,6 +101,24 @@ def check_models(given: dict[str, Any], names: Iterable[str | None]) -> None:
     refuse_idle_options(given, floats=floats, packs=len(names) - floats)
     for name in names:
         chosen_parameters(given, name)
+
+
+def method_openers(
+    names: Iterable[str | None],
+    given: dict[str, Any],
+    opened: Callable[[str | None, dict[str, Any]], Method],
+) -> list[Callable[[], Method]]:
+    """How to open the ways of measuring: each model at each level that the command line names."""
+    levels = given_levels()
+    if len(levels) < 2:
+        return [functools.partial(opened, name, given) for name in names]
+
+    def at(level: int, name: str | None) -> Method:
+        method = opened(name, given | {"level": level})
+        method.name = f"{method.name} -{level}"
+        return method
+
+    return [functools.partial(at, level, name) for name in names for level in levels]
 
 
 def model_method(name: str | None, given: dict[str, Any]) -> Method:

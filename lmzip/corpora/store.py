@@ -61,6 +61,8 @@ class CorpusStore:
             for folder in (_SHIPPED, self.folder):
                 if (path := folder / f"{target}.toml").is_file():
                     return read_manifest(path)
+            if (path := Path(f"{target}.toml")).is_file():  # as `lmzip corpora make` leaves it
+                return read_manifest(path)
         raise UsageError(f"{target!r} is no known set ('lmzip corpora list' shows them)")
 
     def manifests(self) -> list[Manifest]:

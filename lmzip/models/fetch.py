@@ -52,9 +52,9 @@ def _watch(
 
 
 def _pip(requirement: str, name: str) -> list[str]:
-    """How to run pip: this Python's own, the one that comes with it uninstalled, or any on the path.
+    """How to run pip: this Python's own, the one that comes with it, or any on the path.
 
-    Raises ModelFetchError, with what to type, where there is none (as in environments that uv made).
+    Raises ModelFetchError, with what to type, where there is none (as in environments of uv).
     """
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
