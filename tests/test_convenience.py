@@ -139,3 +139,26 @@ def test_zeros_take_no_room(lmzip, tmp_path, tiny_models):
         pytest.skip("this file system has no holes")
     out = io.BytesIO(lmzip("-dc", "z.lmz").stdout)
     assert out.getvalue() == data
+
+
+def test_how_much_is_done(tmp_path, tiny_models):
+    """Decoding knows the whole from the index; pairs and complexities count all their codings."""
+    from lmzip.cli.inputs import contents_inside
+    from lmzip.cli.pair import _on_and_on
+    from lmzip.complexity.coders import XzCoder
+    from lmzip.complexity.pairs import CODINGS_OF_EACH, pair_complexity
+
+    packed = api.compress(TEXT, model=tiny_models)
+    for data, size in ((packed * 2, 2 * len(TEXT)), (packed[:-1], None), (b"none", None)):
+        (tmp_path / "x").write_bytes(data)
+        with open(tmp_path / "x", "rb") as file:
+            assert contents_inside(file) == size
+            assert file.read() == data
+    seen = []
+    both = _on_and_on(lambda *done: seen.append(done))
+    for step in ((100, 10), (200, 20), (50, 9), (70, 12)):
+        both(*step)
+    assert seen == [(100, 10), (200, 20), (250, 29), (270, 32)]
+    done = []
+    pair_complexity(XzCoder(), b"abc", b"defgh", progress=done.append)
+    assert done == sorted(done) and done[-1] == CODINGS_OF_EACH * 8 and len(done) == 6

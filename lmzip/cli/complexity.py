@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import FilePath, coding_options, model_options
+from .progress import CodingBar
 from .say import clean
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def complexity(x: Path, y: Path, **given: Any) -> None:
     dictionary) and xz (what x adds behind y) stand beside.
     """
     from ..complexity.coders import LmzipCoder, XzCoder, ZstdCoder
-    from ..complexity.pairs import pair_complexity
+    from ..complexity.pairs import CODINGS_OF_EACH, pair_complexity
     from ..errors import UsageError
     from .choices import chosen_model
 
@@ -60,7 +61,11 @@ def complexity(x: Path, y: Path, **given: Any) -> None:
     ]
     if not given["no_controls"]:
         coders += [ZstdCoder(), XzCoder()]
-    found = [pair_complexity(coder, *contents) for coder in coders]
+    found = []
+    work = CODINGS_OF_EACH * sum(map(len, contents))
+    for coder in coders:
+        with CodingBar(coder.name, work, show=not given["quiet"]) as bar:
+            found.append(pair_complexity(coder, *contents, progress=bar))
     _show(x, y, contents, found, model.pack_bytes, given["as_json"])
 
 

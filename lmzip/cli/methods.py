@@ -44,8 +44,8 @@ def document_options(function: F) -> F:
     return apply(
         [
             click.option("--field", metavar="NAME",
-                         help="Column: of *.jsonl, *.parquet and hf:// data, measure this field of "
-                              "every row."),
+                         help="Column: of *.jsonl and *.ndjson (also .gz, .bz2, .xz, .zst), "
+                              "*.parquet and hf:// data, measure this field of every row."),
             click.option("--limit", type=click.IntRange(1), metavar="N",
                          help="The first N documents only."),
             click.option("--join", is_flag=True, help="All documents as one."),
@@ -251,7 +251,7 @@ def _measure_one(
     done: list[Measurement] = []
     label = f"{document.name} ({method.name})"
     try:
-        with CodingBar(document.name, None, show=not given["quiet"]) as bytes_done:
+        with CodingBar(document.name, document.size_bytes, show=not given["quiet"]) as bytes_done:
             for measurement in measure(
                 [document],
                 method,

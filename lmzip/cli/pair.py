@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +95,29 @@ def _put_together(
             first, second = map(_read, paths)
             within = shared_mode(os.stat(name) for name in paths if name != _STANDARD)
             out = stack.enter_context(atomic_output(target, overwrite=force, within=within))
-        bar = stack.enter_context(CodingBar(str(target), None, show=not given["quiet"]))
+        work = len(first) + len(second)
+        bar = stack.enter_context(CodingBar(str(target), work, show=not given["quiet"]))
         summaries = write_pair(
             first, second, out.write, models, parameters,
-            memory_limit=given["memory_limit"], progress=bar,
+            memory_limit=given["memory_limit"], progress=_on_and_on(bar),
         )  # fmt: skip
     if given["verbose"]:
         sizes = [s.archive_bytes for s in summaries]
         say(f"{target}: {len(first)} + {len(second)} -> {sizes[0]} + {sizes[1]} bytes", plain=True)
+
+
+def _on_and_on(bar: CodingBar) -> Callable[[int, int], None]:
+    """Progress of one file behind another: each begins with 0 again."""
+    before = content = archive = archived = 0
+
+    def progress(content_bytes: int, archive_bytes: int) -> None:
+        nonlocal before, content, archive, archived
+        if archive_bytes < archive:
+            before, archived = before + content, archived + archive
+        content, archive = content_bytes, archive_bytes
+        bar(before + content, archived + archive)
+
+    return progress
 
 
 def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> None:
