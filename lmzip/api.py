@@ -145,7 +145,6 @@ class _Decompressed(io.RawIOBase):
         self._index = ArchiveIndex(file)
         self._blocks = BlockReader(self._index, models, memory_limit, side)
         self._position = 0
-        self._block = (0, b"")
 
     def readable(self) -> bool:
         return True
@@ -171,16 +170,16 @@ class _Decompressed(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        if self._position >= self._index.content_bytes or not len(buffer):
-            return 0
-        start, data = self._block
-        if not start <= self._position < start + len(data):
-            start, data = self._block = self._blocks.read(self._position)
-        first = self._position - start
-        part = data[first : first + len(buffer)]
-        buffer[: len(part)] = part
-        self._position += len(part)
-        return len(part)
+        piece = self._blocks.piece(self._position, len(buffer))
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def readall(self) -> bytes:
+        # Blocks of many are decoded together.
+        rest = b"".join(self._blocks.range(self._position, self._index.content_bytes))
+        self._position += len(rest)
+        return rest
 
 
 class LmzipFile(io.BufferedIOBase):

@@ -245,6 +245,12 @@ void bind_mixer(nb::module_& m) {
 void bind_coder(nb::module_& m) {
     using lmzip::RangeDecoder;
     using lmzip::RangeEncoder;
+    const auto probabilities = [](Array<const std::int32_t, 1> p1, std::size_t count) {
+        if (p1.shape(0) != count) throw std::invalid_argument("one probability a bit");
+        for (std::size_t i = 0; i < count; ++i)
+            if (p1.data()[i] < 1 || p1.data()[i] >= 1 << 24)
+                throw std::invalid_argument("a probability is from 1 to 2^24 - 1");
+    };
     nb::class_<RangeEncoder>(m, "RangeEncoder", "Symbols to bytes.")
         .def(nb::init<>())
         .def("encode",
@@ -257,6 +263,15 @@ void bind_coder(nb::module_& m) {
                  nb::gil_scoped_release release;
                  self.encode(freqs.data(), symbols.data(), rows, n);
              })
+        .def("encode_bits",
+             [probabilities](RangeEncoder& self, Array<const std::int32_t, 1> p1, Array<const std::int64_t, 1> bits) {
+                 probabilities(p1, bits.shape(0));
+                 for (std::size_t i = 0; i < bits.shape(0); ++i)
+                     if (bits.data()[i] != 0 && bits.data()[i] != 1) throw std::invalid_argument("a bit is 0 or 1");
+                 for (std::size_t i = 0; i < bits.shape(0); ++i)
+                     self.encode_bit(bits.data()[i] == 1, static_cast<std::uint32_t>(p1.data()[i]));
+             })
+        .def("add_ideal_bits", &RangeEncoder::add_ideal_bits)
         .def_prop_ro("words", &RangeEncoder::words)
         .def_prop_ro("ideal_bits", &RangeEncoder::ideal_bits)
         .def("finish", [](const RangeEncoder& self) {
@@ -277,7 +292,15 @@ void bind_coder(nb::module_& m) {
                  return self.decode(freqs.data(), symbols.data(), freqs.shape(0), freqs.shape(1));
              },
              "freqs"_a, "symbols"_a.noconvert(),
-             "False if the payload is none of this coder's.");
+             "False if the payload is none of this coder's.")
+        .def("decode_bits",
+             [probabilities](RangeDecoder& self, Array<const std::int32_t, 1> p1, Array<std::int64_t, 1> bits) {
+                 probabilities(p1, bits.shape(0));
+                 for (std::size_t i = 0; i < bits.shape(0); ++i)
+                     bits.data()[i] = self.decode_bit(static_cast<std::uint32_t>(p1.data()[i]));
+                 return self.good();
+             },
+             "p1"_a, "bits"_a.noconvert(), "False if the payload is none of this coder's.");
 }
 
 // Blocks' coders and mixers, kept alive, in lockstep.

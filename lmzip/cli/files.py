@@ -33,6 +33,7 @@ from .say import say
 
 if TYPE_CHECKING:
     from ..codec import CompressionSummary
+    from .ranges import ByteRange
 
 __all__ = ["run", "standard_output"]
 
@@ -54,6 +55,7 @@ class _Options:
     verbose: int
     quiet: bool
     memory_limit: int
+    byte_range: ByteRange | None
 
 
 def run(files: Sequence[str], **given: Any) -> None:
@@ -67,6 +69,8 @@ def run(files: Sequence[str], **given: Any) -> None:
         raise click.UsageError("-o takes one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
         raise click.UsageError("-o and -c exclude each other")
+    if options.byte_range is not None:
+        _require_sense_of_range(options, files)
     if options.mode == "list":
         from .info import list_archives
 
@@ -88,6 +92,15 @@ def run(files: Sequence[str], **given: Any) -> None:
             failed = max(failed, 1)
             say(f"{error.filename or _label(name)}: {error.strerror or error}")
     sys.exit(failed)
+
+
+def _require_sense_of_range(options: _Options, files: Sequence[str]) -> None:
+    if options.mode != "decompress":
+        raise click.UsageError("--range goes with -d")
+    if not options.keep:
+        raise click.UsageError("--range and --rm exclude each other")
+    if not options.to_stdout and options.output is None and list(files) != [STDIN]:
+        raise click.UsageError("a range of a file is written with -c or -o")
 
 
 def _refuse_subcommand(first: str) -> None:
@@ -134,6 +147,8 @@ class _Session:
             return self.options.mode == "compress" or gains_by_company(data)
 
         def wanted(name: str) -> bool:
+            if self.options.byte_range is not None:
+                return False
             try:
                 if self.options.mode != "test":
                     self._target(name)
@@ -313,6 +328,8 @@ class _Session:
             raise made
         if isinstance(made, bytes):
             return out.write(made)
+        if self.options.byte_range is not None:
+            return self._decompress_range(source, out, self.options.byte_range)
 
         size = contents_inside(source) if sys.stderr.isatty() else None
         with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
@@ -324,6 +341,21 @@ class _Session:
                 side=self.side,
                 progress=bar,
             )
+
+    def _decompress_range(
+        self, source: BinaryIO, out: BinaryIO | _Discard, wanted: ByteRange
+    ) -> int:
+        """Write a range of the contents; bytes written."""
+        from ..codec import ArchiveIndex, BlockReader
+
+        if not source.seekable():
+            raise UsageError("--range needs a file, not a pipe: the index is at the end")
+        index = ArchiveIndex(source)
+        reader = BlockReader(index, self.models, self.options.memory_limit, self.side)
+        start, end = wanted.within(index.content_bytes)
+        for piece in reader.range(start, end):
+            out.write(piece)
+        return end - start
 
 
 class _Discard:

@@ -27,15 +27,20 @@ def _describe(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
         index = ArchiveIndex(file)
         kinds = {kind.name.lower(): count for kind, count in index.kinds().items()}
-        frames = []
-        for frame in index.frames:
-            model, side = frame.header.model, frame.header.side
-            frames.append(
+        archives = []
+        for number, archive in enumerate(index.archives):
+            header, trailer = archive.header, archive.trailer
+            model, side = header.model, header.side
+            tokens, work = index.work(number)
+            archives.append(
                 {
-                    "content_bytes": frame.trailer.content_bytes,
-                    "archive_bytes": frame.trailer.frame_bytes,
-                    "blocks": len(frame.trailer.blocks),
-                    "content_hash": frame.trailer.content_hash.hex() or None,
+                    "content_bytes": archive.content_bytes,
+                    "archive_bytes": archive.archive_bytes,
+                    "short": header.short,
+                    "blocks": len(archive.blocks),
+                    "content_hash": None if trailer is None else trailer.content_hash.hex(),
+                    "tokens": tokens,
+                    "tokens_read": work,
                     "model": None
                     if model is None
                     else {
@@ -58,7 +63,7 @@ def _describe(path: str) -> dict[str, Any]:
             "content_bytes": index.content_bytes,
             "archive_bytes": index.archive_bytes,
             "blocks": kinds,
-            "archives": frames,
+            "archives": archives,
         }
 
 
@@ -143,8 +148,8 @@ def list_archives(files: Sequence[str]) -> int:
     if rows:
         print(f"{'compressed':>12} {'contents':>12} {'bits/byte':>9}  {'model':24} file")
     for row in rows:
-        names = [frame["model"]["name"] for frame in row["archives"] if frame["model"]]
-        if any(side and side["source"] == "given" for side in (f["side"] for f in row["archives"])):
+        names = [archive["model"]["name"] for archive in row["archives"] if archive["model"]]
+        if any(a["side"] and a["side"]["source"] == "given" for a in row["archives"]):
             names.append("needs --given")
         print(
             f"{row['archive_bytes']:>12} {row['content_bytes']:>12} "
@@ -186,10 +191,10 @@ def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
             f"  contents     {found['content_bytes']} bytes in {len(found['archives'])} archive(s)"
         )
         print(f"  blocks       {blocks}")
-        for frame in found["archives"]:
-            model = frame["model"]
-            if frame["content_hash"]:
-                print(f"  checksum     {frame['content_hash']} (BLAKE2b-64 of the contents)")
+        for archive in found["archives"]:
+            model = archive["model"]
+            if archive["content_hash"]:
+                print(f"  checksum     {archive['content_hash']} (BLAKE2b-64 of the contents)")
             if model is not None:
                 print(f"  model        {model['name']}, identity {model['identity']}")
                 print(f"  arithmetic   version {model['numerics']}")
@@ -204,8 +209,12 @@ def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
                     mixing = f"version {model['mixing']}, tables of at most {nodes} nodes"
                     mixing += ", across blocks (solid)" if model["solid"] else ""
                 print(f"  mixing       {mixing}")
-            if frame["side"] is not None:
-                print("\n".join(_side_lines(frame["side"])))
+            if archive["side"] is not None:
+                print("\n".join(_side_lines(archive["side"])))
+            if archive["tokens"]:
+                more = archive["tokens_read"] > archive["tokens"]
+                read = f"; the model reads {archive['tokens_read']}" if more else ""
+                print(f"  work         {archive['tokens']} tokens{read}")
         if with_ledger:
             print("\n".join(_ledger_lines(found["ledger"])))
     sys.exit(failed)

@@ -19,6 +19,7 @@ from ..errors import LmzipError, UsageError
 from ..files.standard import STANDARD_OUTPUT, open_standard_streams
 from .notices import show_log
 from .options import FilePath, coding_options, model_options, side_options
+from .ranges import parse_range
 from .say import clean, say
 
 __all__ = ["main"]
@@ -112,6 +113,14 @@ def lmzip() -> None:
     "keep",
     default=True,
     help="Keep the input files (the default), or remove them.",
+)
+@click.option(
+    "--range",
+    "byte_range",
+    metavar="START[:LENGTH]",
+    callback=parse_range,
+    help="With -d: only these bytes of the contents (1M:64k; -500: the last 500); blocks without "
+    "them are not decoded.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite files, write to a terminal.")
 @click.option("-v", "--verbose", count=True, help="Say what was done.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Protocol
 
 from ..errors import CorruptError, TruncatedError
@@ -70,3 +71,9 @@ class Reader:
                     raise CorruptError(f"{what} is {value}, the limit is {limit}")
                 return value
         raise CorruptError(f"{what}: bad variable-length integer")
+
+    def check_crc(self, what: str) -> None:
+        """Take four bytes. Raises CorruptError unless they are the CRC-32 of all taken before."""
+        expected = zlib.crc32(self.taken)
+        if self.integer(4) != expected:
+            raise CorruptError(f"{what} is damaged (checksum mismatch)")

@@ -18,7 +18,7 @@ from ..codec import (
     model_reference,
 )
 from ..errors import CorruptError, PredictionError
-from ..format import LATEST_FORMAT_VERSION
+from ..format import FORMAT_VERSION
 from .classical import Compressor
 from .exact import ExactScorer
 from .results import Measurement, Settings
@@ -76,7 +76,7 @@ class Archives(Method):
         names = ("numerics", "window", "sinks", "stream_tokens", "streams_at_once", "mixing",
                  "mixing_bits", "solid")  # fmt: skip
         self.settings = {name: int(getattr(reference, name)) for name in names}
-        self.settings |= {"block_bytes": parameters.block_bytes, "format": LATEST_FORMAT_VERSION}
+        self.settings |= {"block_bytes": parameters.block_bytes, "format": FORMAT_VERSION}
         self.scorer = ExactScorer(model, reference.window, reference.sinks)
 
     def measure(

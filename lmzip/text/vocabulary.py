@@ -59,11 +59,17 @@ class Vocabulary:
         before = np.concatenate([[0], np.cumsum(letters)])
         return np.asarray(np.diff(before[self._ends]) >= 3)
 
-    def detokenize(self, ids: NDArray[np.int64]) -> bytes:
-        """The bytes of these tokens. Raises CorruptError for ids that text never yields."""
+    def detokenize(self, ids: NDArray[np.int64], length: int | None = None) -> bytes:
+        """The bytes of these tokens, of that `length` if it is given.
+
+        Raises CorruptError for ids that text never yields and, before they are put together, for
+        bytes of another length.
+        """
         if len(ids) and (ids.min() < 0 or ids.max() >= len(self.tokens)):
             raise CorruptError("a token lies outside the vocabulary")
         parts = [self.tokens[i] for i in ids.tolist()]
         if not all(parts):
             raise CorruptError("a token that stands for no text was decoded")
+        if length is not None and sum(map(len, parts)) != length:
+            raise CorruptError("a block is damaged: it does not decode to what was compressed")
         return b"".join(parts)
