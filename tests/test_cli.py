@@ -170,7 +170,7 @@ def test_list_and_info(lmzip, text, tmp_path):
     result = lmzip("-l", "note.txt.lmz", "other.lmz")
     lines = result.stdout.decode().splitlines()
     assert lines[1].split() == [
-        str(size), str(len(TEXT)), f"{8 * size / len(TEXT):.4f}", "golden-tiny", "note.txt",
+        str(size), str(len(TEXT)), f"{8 * size / len(TEXT):.3g}", "golden-tiny", "note.txt",
     ]  # fmt: skip
     assert lines[3].split()[:2] == [str(2 * size), str(2 * len(TEXT))]
     found = json.loads(lmzip("info", "--json", "note.txt.lmz").stdout)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import LmzipError
+from .options import FilePath
+from .say import clean, say
 
 if TYPE_CHECKING:
     from ..format import SideReference
@@ -42,7 +44,7 @@ def _describe(path: str) -> dict[str, Any]:
                     "model": None
                     if model is None
                     else {
-                        "name": _printable(model.name) or registered_name(model.identity),
+                        "name": clean(model.name) or registered_name(model.identity),
                         "identity": model.identity.hex(),
                         "numerics": model.numerics,
                         "window": model.window,
@@ -93,7 +95,8 @@ def _side_lines(side: dict[str, Any]) -> list[str]:
     source = {
         "nowhere": "nothing",
         "before": "the contents of the archives before",
-        "given": f"{side['length_bytes']} bytes of hash {side['digest']}",
+        "given": f"{side['length_bytes']} bytes of hash {side['digest']}, which decoding needs "
+        "(--given FILE; the archive does not know the file's name)",
     }[side["source"]]
     lines = [f"  given        {source}"]
     if side["prefix_tokens"] and side["source"] != "nowhere":
@@ -125,13 +128,8 @@ def _ledger_lines(items: list[dict[str, Any]]) -> list[str]:
     return ["  ledger, in bits", *lines, f"  {total:>14,}  together, 8 x {total // 8:,} bytes"]
 
 
-def _printable(name: str) -> str:
-    """A name from an archive, safe to show on a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in name)
-
-
 def _rate(archive_bytes: int, content_bytes: int) -> str:
-    return f"{8 * archive_bytes / content_bytes:.4f}" if content_bytes else "-"
+    return f"{8 * archive_bytes / content_bytes:.3g}" if content_bytes else "-"
 
 
 def list_archives(files: Sequence[str]) -> int:
@@ -146,15 +144,17 @@ def list_archives(files: Sequence[str]) -> int:
         except (LmzipError, OSError) as error:
             failed = 1
             reason = (isinstance(error, OSError) and error.strerror) or error
-            print(f"lmzip: {name}: {reason}", file=sys.stderr)
+            say(f"{name}: {reason}")
     if rows:
         print(f"{'compressed':>12} {'contents':>12} {'bits/byte':>9}  {'model':24} file")
     for row in rows:
         names = [archive["model"]["name"] for archive in row["archives"] if archive["model"]]
+        if any(a["side"] and a["side"]["source"] == "given" for a in row["archives"]):
+            names.append("needs --given")
         print(
             f"{row['archive_bytes']:>12} {row['content_bytes']:>12} "
             f"{_rate(row['archive_bytes'], row['content_bytes']):>9}  "
-            f"{', '.join(dict.fromkeys(names)) or '-':24} {row['file'].removesuffix('.lmz')}"
+            f"{', '.join(dict.fromkeys(names)) or '-':24} {clean(row['file']).removesuffix('.lmz')}"
         )
     if len(rows) > 1:
         archive = sum(row["archive_bytes"] for row in rows)
@@ -164,7 +164,7 @@ def list_archives(files: Sequence[str]) -> int:
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FilePath())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--ledger", "with_ledger", is_flag=True, help="Every item of the file, in bits.")
 @click.help_option("-h", "--help")
@@ -179,14 +179,14 @@ def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
         except (LmzipError, OSError) as error:
             failed = 1
             reason = (isinstance(error, OSError) and error.strerror) or error
-            print(f"lmzip: {name}: {reason}", file=sys.stderr)
+            say(f"{name}: {reason}")
             continue
         if as_json:
             print(json.dumps(found))
             continue
         rate = _rate(found["archive_bytes"], found["content_bytes"])
         blocks = ", ".join(f"{n} {kind}" for kind, n in found["blocks"].items() if n) or "none"
-        print(f"{name}: {found['archive_bytes']} bytes, {rate} bits per byte")
+        print(f"{clean(name)}: {found['archive_bytes']} bytes, {rate} bits per byte")
         print(
             f"  contents     {found['content_bytes']} bytes in {len(found['archives'])} archive(s)"
         )

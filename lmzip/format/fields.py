@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import Protocol
 
-from ..errors import CorruptError, TruncatedError, UsageError
+from ..errors import CorruptError, TruncatedError
+from ..files import read_up_to
 
 __all__ = ["ByteSource", "Reader", "pack_varint", "read_some"]
 
@@ -19,11 +20,8 @@ class ByteSource(Protocol):
 
 
 def read_some(source: ByteSource, size: int) -> bytes:
-    """Up to `size` bytes, none at the end. Raises UsageError for a source that would not wait."""
-    part = source.read(size)
-    if part is None:
-        raise UsageError("the input is non-blocking and has no data now")
-    return part
+    """`size` bytes, fewer only at the end. A source that does not block is waited for."""
+    return read_up_to(source, size)
 
 
 def pack_varint(value: int) -> bytes:

@@ -11,6 +11,7 @@ import io
 from typing import BinaryIO
 
 from ..errors import CorruptError, FormatError, TruncatedError
+from ..files import read_up_to
 from .block import CRC_BYTES, BlockHead, block_kind
 from .fields import Reader
 from .header import Header, read_header
@@ -69,7 +70,7 @@ def map_archives(file: BinaryIO) -> list[ArchiveMap]:
     found: list[ArchiveMap] = []
     while end > 0:
         file.seek(max(0, end - Trailer.TAIL_BYTES))
-        tail = file.read(Trailer.TAIL_BYTES)
+        tail = read_up_to(file, Trailer.TAIL_BYTES)
         if tail[-len(END_MARK) :] != END_MARK:
             return _forward(file, end, _MAX_ARCHIVES - len(found)) + found[::-1]
         found.append(_ordinary_before(file, end, tail))

@@ -41,6 +41,8 @@ class Method:
     """The model behind it, if it has one."""
     decodes = False
     """Whether there is a way back."""
+    believed = True
+    """Whether sizes count without the way back; a user's command may write anything."""
 
     def measure(
         self, document: str, data: bytes, *, decode: bool, progress: Progress | None
@@ -204,6 +206,7 @@ class Classical(Method):
         self.name, self.identity = compressor.name, compressor.identity
         self.settings = {}
         self.decodes = compressor.decompress is not None
+        self.believed = compressor.kind != "command"
 
     def measure(
         self, document: str, data: bytes, *, decode: bool, progress: Progress | None
@@ -213,7 +216,9 @@ class Classical(Method):
         compressed = self._compressor.compress(data)
         ended = time.perf_counter()
         decompress_s = None
-        if decode and self._compressor.decompress is not None:
+        if not compressed:
+            raise CorruptError(f"{self.name} wrote nothing")
+        if (decode or not self.believed) and self._compressor.decompress is not None:
             if self._compressor.decompress(compressed) != data:
                 raise CorruptError(f"{self.name} does not decode to what it compressed")
             decompress_s = time.perf_counter() - ended

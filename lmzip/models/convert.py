@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,7 +27,8 @@ from ..engine.weights import (
     pack_identity,
     tile_matrix,
 )
-from ..errors import UnsupportedModelError
+from ..errors import CorruptError, UnsupportedModelError
+from ..files import atomic_output
 from .checkpoint import Architecture, Checkpoint, rope_turns
 from .vocabulary import TokenTable, token_table
 
@@ -139,7 +138,10 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     """
     arch = checkpoint.architecture
     turns = _turns(arch)
-    table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
+    try:
+        table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptError(f"{checkpoint.name}: bad tokenizer: {error!r}") from None
     builder = _Builder(checkpoint)
     total = arch.layers + 2
     report = progress or (lambda what, done, total: None)
@@ -156,6 +158,8 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     for index in range(arch.layers):
         builder.layer(index, arch)
         report("converting", index + 3, total)
+
+    checkpoint.require_all_used()
 
     lengths = np.array([0, *(len(text) for text in table.token_bytes)], np.int64)
     builder.tensors["tokens.offsets"] = np.cumsum(lengths).astype(np.uint32)
@@ -188,7 +192,7 @@ def with_tensors(pack: Pack, tensors: Tensors) -> Pack:
 
 
 def write_pack(pack: Pack, path: Path) -> None:
-    """Write a pack as one safetensors file: to a temporary file beside `path`, then renamed."""
+    """Write a pack as one safetensors file, which appears whole or not at all."""
     metadata: dict[str, Any] = {
         "lmzip.pack": str(PACK_VERSION),
         "lmzip.numerics": str(NUMERICS_VERSION),
@@ -200,15 +204,8 @@ def write_pack(pack: Pack, path: Path) -> None:
         "lmzip.notes": json.dumps(pack.notes, sort_keys=True),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write_safetensors(pack.tensors, metadata, file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_output(path, overwrite=True) as file:
+        _write_safetensors(pack.tensors, metadata, file)
 
 
 _DTYPE_NAMES = {
