@@ -32,12 +32,12 @@ Row = tuple[bytes, str]
 
 INTRODUCTION = """
 This file of three archives, made by this program, holds the text `Hi.`, the two lines `one` and
-`two` in a block each, and `The quick brown fox jumps over the lazy dog.`, all with a line end
-behind each line:
+`two` in a block each, and `The quick brown fox jumps over the lazy dog.`, each with
+LF at its end:
 
 """
 CLOSING = """
-A decoder of the third archive has the model of that identity predict the first token behind the
+A decoder of the third archive has the model of that identity predict the first token after the
 start token, and so on; when it has decoded {tokens} tokens, in one round of one stream, it is done.
 
 """
