@@ -1,0 +1,131 @@
+"""What is learned of how far to trust whom: maps, two layers of weights, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cells import Cell
+from .shape import FOLLOWER_CELLS, INPUTS, SETS, Shape
+from .tables import LOGIT_LIMIT, squash
+
+if TYPE_CHECKING:
+    from .interface import MixingStart
+
+__all__ = ["GENERAL_WEIGHTS", "Maps", "Network"]
+
+GENERAL_WEIGHTS = (32,) + (0,) * (INPUTS - 1)
+"""Of every row where a model's pack has no start of its own, in units of 2**-5: those of
+native/mix/general_weights.inl."""
+
+ONE = 1 << 24
+_WEIGHT_LIMIT = (1 << 19) - 1
+_START_COUNT = 10
+_FINAL_RATE = 16
+
+
+def _part(numerator: int, denominator: int) -> int:
+    """A quotient in units of a cell's probability."""
+    return ((1 << 22) - 1) * numerator // denominator
+
+
+class Maps:
+    """Adaptive probabilities by what a node, a follower or the match looks like."""
+
+    def __init__(self, shape: Shape, start: MixingStart | None) -> None:
+        self._bits = shape.bits
+        self._histories = [self._history_cell(i % 256) for i in range(shape.history_cells)]
+        self._followers = [
+            Cell(_part(2 * (i % 16) + 1, 2 * (i % 16) + 2), 2) for i in range(shape.follower_cells)
+        ]
+        self._matches = [Cell(_part(4, 5), 1) for _ in range(shape.match_cells)]
+        if start is not None:
+            for cell, p in zip(self.cells(), start.maps.tolist(), strict=True):
+                cell.value, cell.count = p << 6, _START_COUNT
+
+    @staticmethod
+    def _history_cell(history: int) -> Cell:
+        """What a history of so many ones among so many bits promises."""
+        seen = max(history.bit_length() - 1, 0)
+        ones = max(history.bit_count() - 1, 0)
+        return Cell(_part(5 * ones + 2, 5 * seen + 4), 0)
+
+    def cells(self) -> list[Cell]:
+        """All of them, in the order of a start."""
+        return [*self._histories, *self._followers, *self._matches]
+
+    def history(self, context: int, low: bool, history: int) -> Cell:
+        """That of a context's node with these last bits, in a group of the low digit or not."""
+        return self._histories[(2 * context + low) * 256 + history]
+
+    def follower(self, context: int, branched: bool, place: int, agrees: int, run: int) -> Cell:
+        """How often the token that followed a context does so again; `place` of the decision."""
+        cell = ((8 * branched + place) * 3 + agrees) * 16 + min(run, 15)
+        return self._followers[FOLLOWER_CELLS * context + cell]
+
+    def match(self, length: int, decision: int, agrees: int) -> Cell:
+        """How often a match of that length is right."""
+        return self._matches[(min(length, 31) * self._bits + decision) * 3 + agrees]
+
+
+class Network:
+    """Two layers of weights and three curves: inputs to a probability, and what it taught."""
+
+    def __init__(self, shape: Shape, start: MixingStart | None) -> None:
+        self._set_starts = np.array(shape.set_starts[:SETS])
+        rows = (shape.weight_rows, INPUTS)
+        if start is None:
+            self.weights = np.tile(np.array(GENERAL_WEIGHTS, np.int64) * 2048, (rows[0], 1))
+            self.finals = np.full((shape.finals, 8), 65536 // SETS, np.int64)
+        else:
+            self.weights = start.weights.reshape(rows).astype(np.int64) * 2048
+            self.finals = start.finals.reshape(shape.finals, 8).astype(np.int64) * 16
+        curve = np.array([squash(128 * (j - 16)) for j in range(33)])
+        kinds = shape.node_curves, shape.token_curves, shape.model_curves
+        self._curves = [np.tile(curve, (n, 1)) for n in kinds]
+
+    def predict(
+        self, x: NDArray[np.int64], rows: Sequence[int], final: int, curves: Sequence[int]
+    ) -> int:
+        """The probability of a 1 in units of 2**-24, of inputs [INPUTS].
+
+        `rows` [SETS] are the rows of each set of weights, `final` that of the second layer, `curves`
+        those of each kind; `learn` remembers them.
+        """
+        self._x, self._final = x.copy(), final
+        self._rows = self._set_starts + rows
+        dots = (self.weights[self._rows] * x >> 8).sum(axis=1) >> 8
+        self._mixed = np.clip(dots, -LOGIT_LIMIT, LOGIT_LIMIT)
+        self._mixed_p = np.array([squash(m) >> 8 for m in self._mixed.tolist()])
+        dot = int((self.finals[final, :SETS] * self._mixed >> 8).sum()) >> 8
+        mix = min(max(dot, -LOGIT_LIMIT), LOGIT_LIMIT)
+        self._p = squash(mix)
+        place, weight = divmod(mix + 2048, 128)
+        self._nearest = place + (weight >= 64)
+        self._used = [kind[i] for kind, i in zip(self._curves, curves, strict=True)]
+        total = self._p
+        for curve in self._used:
+            total += int(curve[place] * (128 - weight) + curve[place + 1] * weight) >> 7
+        return min(max(total >> 2, 32), ONE - 32)
+
+    def learn(self, bit: int, rate: int) -> None:
+        """The bit that was predicted last has come; the rate is in units of 2**-14."""
+        for curve in self._used:
+            curve[self._nearest] += (bit * (ONE - 1) - curve[self._nearest]) >> 6
+        target = bit * 65535
+        steps = (target - self._mixed_p) * rate >> 10
+        self._move(self.weights, self._rows, self._x[None] * steps[:, None])
+        step = (target - (self._p >> 8)) * _FINAL_RATE >> 10
+        self._move(self.finals, (self._final, slice(0, SETS)), self._mixed * step)
+
+    @staticmethod
+    def _move(
+        weights: NDArray[np.int64],
+        where: NDArray[np.int64] | tuple[int, slice],
+        steps: NDArray[np.int64],
+    ) -> None:
+        moved = weights[where] + (steps + 1024 >> 11)
+        weights[where] = np.clip(moved, -_WEIGHT_LIMIT, _WEIGHT_LIMIT)
