@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from decimal import Decimal, getcontext
 
@@ -12,7 +11,7 @@ import pytest
 from lmzip.coder import new_decoder, new_encoder
 from lmzip.errors import CorruptError, UsageError
 from lmzip.extension import extension
-from lmzip.mix import MixingStart, NativeMixer, TokenBytes, mixer_bytes, new_mixer, table_bits
+from lmzip.mix import MixingStart, NativeMixer, TokenBytes, new_mixer, table_bits
 from lmzip.mix.network import GENERAL_WEIGHTS
 from lmzip.mix.reference import ReferenceMixer
 from lmzip.mix.shape import Shape
@@ -279,20 +278,18 @@ def test_tables_are_far_from_ties():
     getcontext().prec = 40
     for i, entry in enumerate(STRETCH):
         exact = 128 * (Decimal(2 * i + 1) / (8191 - 2 * i)).ln()
-        assert abs(exact - entry) < Decimal("0.4999"), i
+        assert abs(exact - entry) < Decimal("0.49995"), i
     for i, entry in enumerate(SQUASH):
         exact = (1 << 24) / (1 + (Decimal(2048 - i) / 128).exp())
-        if 64 < entry < (1 << 24) - 64:
-            assert abs(exact - entry) < Decimal("0.4999"), i
-        else:
-            assert abs(exact - ((1 << 24) if i > 2048 else 0)) < 64
+        exact = min(max(exact, Decimal(64)), Decimal((1 << 24) - 64))
+        assert abs(exact - entry) < Decimal("0.49995"), i
     assert SQUASH[2048] == 1 << 23
     assert (RATES[0], RATES[1], RATES[1023]) == (43690, 26214, 63)
     crc = [
         zlib.crc32(np.array(table, kind).tobytes())
         for table, kind in ((STRETCH, "<i2"), (SQUASH, "<u4"), (RATES, "<u4"))
     ]
-    assert crc == [0, 0, 0]  # NUMERICS.md has them too
+    assert crc == [0x9775CE58, 0x6BDA041C, 0x772B830C]  # as in NUMERICS.md
 
 
 @pytest.mark.parametrize("make", [native_mixer, reference_mixer])
@@ -308,9 +305,8 @@ def test_a_repeated_text_becomes_cheap(make):
         mixer.code_high(encoder, flat_high, np.array([token // 256]))
         mixer.code_low(encoder, flat_low, np.array([token // 256]), np.array([token]))
         bits.append(encoder.ideal_bits - before)
-    print(np.mean(bits[:300]), np.mean(bits[330:]))
-    assert 11.9 < np.mean(bits[:300]) < 12.5  # noise costs 12 bits, and mixing hardly more
-    assert np.mean(bits[330:]) < 6
+    assert 11.9 < np.mean(bits[:300]) < 12.3  # noise costs 12 bits, and mixing hardly more
+    assert np.mean(bits[330:]) < 0.3
 
 
 def garbage(seed):
@@ -334,8 +330,7 @@ def test_garbage_decodes_to_tokens_or_to_an_error(make, vocab):
                 found = mixer.code_low(decoder, flat_low, high, None)
                 assert ((found >= 0) & (found < vocab)).all()
                 assert (found // 256 == high).all()
-        except CorruptError as error:
-            assert "does not decode" in str(error)
+        except CorruptError:
             errors += 1
     assert errors > 0  # the last digits of these vocabularies are not full
 
@@ -410,10 +405,8 @@ def test_wrong_arguments_to_the_native_mixer():
         with pytest.raises(ValueError, match="bits"):
             native(tokens, streams, bits)
     start = random_start(300)
-    for arrays in (
-        (start.weights[1:], None, None), (None, start.finals[1:], None), (None, None, start.maps[1:]),
-    ):  # fmt: skip
-        with pytest.raises(ValueError, match=r"weights|finals|maps"):
-            native(tokens, 1, 8, *arrays)
+    for which in ("weights", "finals", "maps"):
+        with pytest.raises(ValueError, match=which):
+            native(tokens, 1, 8, **{which: getattr(start, which)[1:]})
     with pytest.raises(ValueError, match=r"isa|instruction"):
         native(tokens, 1, 8, isa="abacus")

@@ -75,7 +75,7 @@ class Network:
     """Two layers of weights and three curves: inputs to a probability, and what it taught."""
 
     def __init__(self, shape: Shape, start: MixingStart | None) -> None:
-        self._set_starts = np.array(shape.set_starts[:SETS])
+        self._set_starts = np.array(shape.set_starts[:SETS], np.int64)
         rows = (shape.weight_rows, INPUTS)
         if start is None:
             self.weights = np.tile(np.array(GENERAL_WEIGHTS, np.int64) * 2048, (rows[0], 1))
@@ -92,11 +92,11 @@ class Network:
     ) -> int:
         """The probability of a 1 in units of 2**-24, of inputs [INPUTS].
 
-        `rows` [SETS] are the rows of each set of weights, `final` that of the second layer, `curves`
-        those of each kind; `learn` remembers them.
+        `rows` [SETS] are the rows of each set of weights, `final` that of the second layer,
+        `curves` those of each kind; all of them are remembered for `learn`.
         """
         self._x, self._final = x.copy(), final
-        self._rows = self._set_starts + rows
+        self._rows = self._set_starts + np.array(rows, np.int64)
         dots = (self.weights[self._rows] * x >> 8).sum(axis=1) >> 8
         self._mixed = np.clip(dots, -LOGIT_LIMIT, LOGIT_LIMIT)
         self._mixed_p = np.array([squash(m) >> 8 for m in self._mixed.tolist()])
@@ -117,15 +117,12 @@ class Network:
             curve[self._nearest] += (bit * (ONE - 1) - curve[self._nearest]) >> 6
         target = bit * 65535
         steps = (target - self._mixed_p) * rate >> 10
-        self._move(self.weights, self._rows, self._x[None] * steps[:, None])
+        moved = self._moved(self.weights[self._rows], self._x * steps[:, None])
+        self.weights[self._rows] = moved
         step = (target - (self._p >> 8)) * _FINAL_RATE >> 10
-        self._move(self.finals, (self._final, slice(0, SETS)), self._mixed * step)
+        final = self.finals[self._final, :SETS]
+        final[:] = self._moved(final, self._mixed * step)
 
     @staticmethod
-    def _move(
-        weights: NDArray[np.int64],
-        where: NDArray[np.int64] | tuple[int, slice],
-        steps: NDArray[np.int64],
-    ) -> None:
-        moved = weights[where] + (steps + 1024 >> 11)
-        weights[where] = np.clip(moved, -_WEIGHT_LIMIT, _WEIGHT_LIMIT)
+    def _moved(weights: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.clip(weights + (steps + 1024 >> 11), -_WEIGHT_LIMIT, _WEIGHT_LIMIT)

@@ -6,6 +6,7 @@ The fast twin is native/mix/; both give the same integers.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,8 @@ class _Stream:
         """The token that the match expects."""
         self.prefix = 0
         """The bits of the token that were coded so far."""
+        self.confidence = 0
+        """How sure the model is of the likeliest high digit, 0 to 3."""
 
     def begin_digit(self, row: list[int], width: int) -> None:
         """A digit begins, which has so many values, frequencies of which are given."""
@@ -244,7 +247,7 @@ class ReferenceMixer:
     ) -> None:
         """Token i has the bytes `data[ends[i]:ends[i + 1]]`; tables have so many bits."""
         all_bytes = data.tobytes()
-        self._spellings = [all_bytes[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self._spellings = [all_bytes[a:b] for a, b in itertools.pairwise(ends)]
         self.shape = Shape(len(self._spellings))
         self.maps, self.network = Maps(self.shape, start), Network(self.shape, start)
         self._followers, self._slots = Followers(bits), Slots(bits)
@@ -282,7 +285,7 @@ class ReferenceMixer:
     def prime(self, tokens: Tokens) -> None:
         stream = self._streams[0]
         for token in tokens.tolist():
-            stream.begin([_Context(key, None) for key in stream.state.keys()], None)
+            stream.begin([_Context(key, None) for key in stream.state.context_keys()], None)
             self._learn(stream, token)
         self.restart()
 
@@ -313,7 +316,7 @@ class ReferenceMixer:
         return tokens
 
     def _begin(self, stream: _Stream) -> None:
-        keys = stream.state.keys()
+        keys = stream.state.context_keys()
         contexts = [_Context(key, self._followers.find(key) if key else None) for key in keys]
         expected = None
         if stream.match is not None:

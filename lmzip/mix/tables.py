@@ -22,8 +22,8 @@ LOGIT_LIMIT = 2047
 _UNIT = 128
 _MASK64 = (1 << 64) - 1
 
-# No entry is near the middle between two integers (tests/test_mix.py looks), so that the last bit of
-# a library's logarithm does not matter.
+# No entry is near the middle between two integers (tests/test_mix.py looks), so that the last bit
+# of a library's logarithm does not matter.
 STRETCH = [round(_UNIT * math.log((i + 0.5) / (4095.5 - i))) for i in range(4096)]
 SQUASH = [
     min(max(round((1 << 24) / (1 + math.exp((2048 - i) / _UNIT))), 64), (1 << 24) - 64)

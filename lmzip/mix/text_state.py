@@ -1,4 +1,7 @@
-"""What one stream has said, as far as contexts ask (NUMERICS.md, section 13, "The stream's text")."""
+"""What one stream has said, as far as contexts ask.
+
+NUMERICS.md, section 13, "The text of a stream" and "Contexts".
+"""
 
 from __future__ import annotations
 
@@ -118,7 +121,7 @@ class TextState:
             found |= self.bytes[at] << (8 * i)
         return found
 
-    def keys(self) -> list[int]:
+    def context_keys(self) -> list[int]:
         """The keys of all contexts; 0 where the stream has none. Others are odd."""
         found: list[int] = []
 
