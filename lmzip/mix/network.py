@@ -36,39 +36,51 @@ class Maps:
     """Adaptive probabilities by what a node, a follower or the match looks like."""
 
     def __init__(self, shape: Shape, start: MixingStart | None) -> None:
-        self._bits = shape.bits
-        self._histories = [self._history_cell(i % 256) for i in range(shape.history_cells)]
-        self._followers = [
-            Cell(_part(2 * (i % 16) + 1, 2 * (i % 16) + 2), 2) for i in range(shape.follower_cells)
-        ]
-        self._matches = [Cell(_part(4, 5), 1) for _ in range(shape.match_cells)]
-        if start is not None:
-            for cell, p in zip(self.cells(), start.maps.tolist(), strict=True):
-                cell.value, cell.count = p << 6, _START_COUNT
+        self._shape, self._start = shape, start
+        self._made: dict[int, Cell] = {}
+        """Cells that were asked for; the others are as at the start."""
 
-    @staticmethod
-    def _history_cell(history: int) -> Cell:
-        """What a history of so many ones among so many bits promises."""
-        seen = max(history.bit_length() - 1, 0)
-        ones = max(history.bit_count() - 1, 0)
-        return Cell(_part(5 * ones + 2, 5 * seen + 4), 0)
+    def _cell(self, number: int) -> Cell:
+        """The cell of that number: histories, then followers, then matches."""
+        if number not in self._made:
+            self._made[number] = self._first(number)
+        return self._made[number]
+
+    def _first(self, number: int) -> Cell:
+        """The cell of that number as mixing starts."""
+        shape = self._shape
+        if self._start is not None:
+            return Cell(int(self._start.maps[number]) << 6, _START_COUNT)
+        if number < shape.history_cells:
+            history = number % 256
+            seen = max(history.bit_length() - 1, 0)
+            ones = max(history.bit_count() - 1, 0)
+            return Cell(_part(5 * ones + 2, 5 * seen + 4), 0)
+        number -= shape.history_cells
+        if number < shape.follower_cells:
+            run = number % 16
+            return Cell(_part(2 * run + 1, 2 * run + 2), 2)
+        return Cell(_part(4, 5), 1)
 
     def cells(self) -> list[Cell]:
         """All of them, in the order of a start."""
-        return [*self._histories, *self._followers, *self._matches]
+        shape = self._shape
+        count = shape.history_cells + shape.follower_cells + shape.match_cells
+        return [self._cell(number) for number in range(count)]
 
     def history(self, context: int, low: bool, history: int) -> Cell:
         """That of a context's node with these last bits, in a group of the low digit or not."""
-        return self._histories[(2 * context + low) * 256 + history]
+        return self._cell((2 * context + low) * 256 + history)
 
     def follower(self, context: int, branched: bool, place: int, agrees: int, run: int) -> Cell:
         """How often the token that followed a context does so again; `place` of the decision."""
         cell = ((8 * branched + place) * 3 + agrees) * 16 + min(run, 15)
-        return self._followers[FOLLOWER_CELLS * context + cell]
+        return self._cell(self._shape.history_cells + FOLLOWER_CELLS * context + cell)
 
     def match(self, length: int, decision: int, agrees: int) -> Cell:
         """How often a match of that length is right."""
-        return self._matches[(min(length, 31) * self._bits + decision) * 3 + agrees]
+        cell = (min(length, 31) * self._shape.bits + decision) * 3 + agrees
+        return self._cell(self._shape.history_cells + self._shape.follower_cells + cell)
 
 
 class Network:
