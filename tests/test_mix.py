@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from decimal import Decimal, getcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from lmzip.mix.shape import Shape
 from lmzip.mix.tables import RATES, SQUASH, STRETCH
 
 native_only = pytest.mark.skipif(extension is None, reason="without the native extension")
+
+TABLES = [0x9775CE58, 0x6BDA041C, 0x772B830C]
+"""CRC-32 of the tables, as in NUMERICS.md."""
 
 LETTERS = np.frombuffer(b"etaoin shrdlu,\n(a)_;Z{}[9]\t0|1ETA\xc3\xa9", np.uint8)
 
@@ -289,7 +293,7 @@ def test_tables_are_far_from_ties():
         zlib.crc32(np.array(table, kind).tobytes())
         for table, kind in ((STRETCH, "<i2"), (SQUASH, "<u4"), (RATES, "<u4"))
     ]
-    assert crc == [0x9775CE58, 0x6BDA041C, 0x772B830C]  # as in NUMERICS.md
+    assert crc == TABLES
 
 
 @pytest.mark.parametrize("make", [native_mixer, reference_mixer])
@@ -410,3 +414,12 @@ def test_wrong_arguments_to_the_native_mixer():
             native(tokens, 1, 8, **{which: getattr(start, which)[1:]})
     with pytest.raises(ValueError, match=r"isa|instruction"):
         native(tokens, 1, 8, isa="abacus")
+
+
+def test_the_specification_has_the_general_weights():
+    text = (Path(__file__).parent.parent / "NUMERICS.md").read_text()
+    listed = text.split("*general weights*, in order:\n")[1].split("A model's pack")[0]
+    assert tuple(map(int, listed.split())) == GENERAL_WEIGHTS
+    tables = text.split("### Tables")[1].split("### Hashes")[0]
+    for crc in TABLES:
+        assert f"{crc:08X}" in tables

@@ -38,7 +38,10 @@ class Followers:
         self._rows: dict[int, list[Follower]] = {}
 
     def _row(self, key: int) -> list[Follower]:
-        return self._rows.setdefault(key >> 20 & self._mask, [Follower() for _ in range(8)])
+        number = key >> 20 & self._mask
+        if number not in self._rows:
+            self._rows[number] = [Follower() for _ in range(8)]
+        return self._rows[number]
 
     def find(self, key: int) -> Follower | None:
         """A copy of the context's follower, None if it has none."""

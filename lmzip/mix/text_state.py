@@ -1,6 +1,6 @@
 """What one stream has said, as far as contexts ask.
 
-NUMERICS.md, section 13, "The text of a stream" and "Contexts".
+NUMERICS.md, section 13, "The stream's text" and "Contexts".
 """
 
 from __future__ import annotations
