@@ -13,6 +13,7 @@ from lmzip.coder import new_decoder, new_encoder
 from lmzip.errors import CorruptError, UsageError
 from lmzip.extension import extension
 from lmzip.mix import MixingStart, NativeMixer, TokenBytes, new_mixer, table_bits
+from lmzip.mix.interface import start_sizes
 from lmzip.mix.network import GENERAL_WEIGHTS
 from lmzip.mix.reference import ReferenceMixer
 from lmzip.mix.shape import Shape
@@ -115,7 +116,7 @@ def state(mixer):
     """The weights, final weights and maps of a native mixer."""
     rows, finals, cells = mixer.native.sizes
     arrays = (
-        np.zeros(rows * 64, np.int32), np.zeros(rows, np.uint32), np.zeros(finals * 8, np.int32),
+        np.zeros(rows * 64, np.int16), np.zeros(rows, np.uint32), np.zeros(finals * 8, np.int32),
         np.zeros(finals, np.uint32), np.zeros(cells, np.uint16),
     )  # fmt: skip
     mixer.native.state(*arrays)
@@ -269,11 +270,22 @@ def test_native_priming_equals_reference(vocab, streams, bits, count):
 
 
 @native_only
+@pytest.mark.parametrize("vocab", [1, 256, 257, 8192, 49152, (1 << 17) + 1, 1 << 19])
+def test_sizes_of_a_start(vocab):
+    """The interface, the readable shape and the native mixer count alike."""
+    rows, finals, cells = native_mixer(spelled(vocab), 1, 8).native.sizes
+    shape = Shape(vocab)
+    assert start_sizes(vocab) == (64 * rows, 8 * finals, cells)
+    assert (rows, finals) == (shape.weight_rows, shape.finals)
+    assert cells == shape.history_cells + shape.follower_cells + shape.match_cells
+
+
+@native_only
 def test_general_weights_are_the_native_ones():
     native = native_mixer(spelled(300), 1, 8)
     assert_same_state(native, reference_mixer(spelled(300), 1, 8))
     weights, finals, _ = state(native)
-    assert (weights.reshape(-1, 64) == 2048 * np.array(GENERAL_WEIGHTS)).all()
+    assert (weights.reshape(-1, 64) == 128 * np.array(GENERAL_WEIGHTS)).all()
     assert (finals == 10922).all()
 
 

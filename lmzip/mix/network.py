@@ -22,7 +22,8 @@ GENERAL_WEIGHTS = (32,) + (0,) * (INPUTS - 1)
 native/mix/general_weights.inl."""
 
 ONE = 1 << 24
-_WEIGHT_LIMIT = (1 << 19) - 1
+_WEIGHT_LIMIT = (1 << 14) - 1
+_FINAL_LIMIT = (1 << 19) - 1
 _START_COUNT = 10
 _FINAL_RATE = 16
 
@@ -30,6 +31,10 @@ _FINAL_RATE = 16
 def _part(numerator: int, denominator: int) -> int:
     """A quotient in units of a cell's probability."""
     return ((1 << 22) - 1) * numerator // denominator
+
+
+def _limited(values: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    return np.minimum(np.maximum(values, -limit), limit)
 
 
 class Maps:
@@ -90,10 +95,10 @@ class Network:
         self._set_starts = np.array(shape.set_starts[:SETS], np.int64)
         rows = (shape.weight_rows, INPUTS)
         if start is None:
-            self.weights = np.tile(np.array(GENERAL_WEIGHTS, np.int64) * 2048, (rows[0], 1))
+            self.weights = np.tile(np.array(GENERAL_WEIGHTS, np.int64) * 128, (rows[0], 1))
             self.finals = np.full((shape.finals, 8), 65536 // SETS, np.int64)
         else:
-            self.weights = start.weights.reshape(rows).astype(np.int64) * 2048
+            self.weights = start.weights.reshape(rows).astype(np.int64) * 128
             self.finals = start.finals.reshape(shape.finals, 8).astype(np.int64) * 16
         curve = np.array([squash(128 * (j - 16)) for j in range(33)])
         kinds = shape.node_curves, shape.token_curves, shape.model_curves
@@ -109,8 +114,8 @@ class Network:
         """
         self._x, self._final = x.copy(), final
         self._rows = self._set_starts + np.array(rows, np.int64)
-        dots = (self.weights[self._rows] * x >> 8).sum(axis=1) >> 8
-        self._mixed = np.clip(dots, -LOGIT_LIMIT, LOGIT_LIMIT)
+        dots = (self.weights[self._rows] * x).sum(axis=1) >> 12
+        self._mixed = _limited(dots, LOGIT_LIMIT)
         self._mixed_p = np.array([squash(m) >> 8 for m in self._mixed.tolist()])
         dot = int((self.finals[final, :SETS] * self._mixed >> 8).sum()) >> 8
         mix = min(max(dot, -LOGIT_LIMIT), LOGIT_LIMIT)
@@ -129,12 +134,10 @@ class Network:
             curve[self._nearest] += (bit * (ONE - 1) - curve[self._nearest]) >> 6
         target = bit * 65535
         steps = (target - self._mixed_p) * rate >> 10
-        moved = self._moved(self.weights[self._rows], self._x * steps[:, None])
-        self.weights[self._rows] = moved
+        for row, e in zip(self._rows, steps.tolist(), strict=True):
+            if e:  # a start's -128 stays beyond the limit until its row learns
+                moved = self.weights[row] + (self._x * e + (1 << 14) >> 15)
+                self.weights[row] = _limited(moved, _WEIGHT_LIMIT)
         step = (target - (self._p >> 8)) * _FINAL_RATE >> 10
-        final = self.finals[self._final, :SETS]
-        final[:] = self._moved(final, self._mixed * step)
-
-    @staticmethod
-    def _moved(weights: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.clip(weights + (steps + 1024 >> 11), -_WEIGHT_LIMIT, _WEIGHT_LIMIT)
+        finals = self.finals[self._final, :SETS] + (self._mixed * step + (1 << 10) >> 11)
+        self.finals[self._final, :SETS] = _limited(finals, _FINAL_LIMIT)

@@ -200,9 +200,9 @@ class _Group:
         ]
         final = self.decision * LEVELS + level
         curves = [
-            16 * node + min(stream.found // 2, 15),
-            hash_token(64 * last + self.node, 12),
-            16 * final + (8 + match if self._matching else stream.longest),
+            4 * node + min(stream.found // 4, 3),
+            hash_token(64 * last + self.node, 10),
+            final,
         ]
         return rows, final, curves
 

@@ -41,7 +41,7 @@ class Shape:
         self.set_starts = [0, *itertools.accumulate(sizes)]
         self.weight_rows = self.set_starts[-1]
         self.finals = self.bits * LEVELS
-        self.node_curves, self.token_curves, self.model_curves = 16 * nodes, 4096, 16 * self.finals
+        self.node_curves, self.token_curves, self.model_curves = 4 * nodes, 1024, self.finals
         self.history_cells = CONTEXTS * 512
         self.follower_cells = CONTEXTS * FOLLOWER_CELLS
         self.match_cells = 32 * self.bits * 3
