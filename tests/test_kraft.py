@@ -18,8 +18,11 @@ from lmzip.codec import conditioned as conditioned_module
 from lmzip.codec.conditioned import ConditionedEngine, ThoughtPlan
 from lmzip.codec.job import decode_job, encode_job
 from lmzip.codec.lm import code_jobs
+from lmzip.coder import new_encoder
 from lmzip.engine.arithmetic import frequencies
-from lmzip.mix import new_mixer
+from lmzip.extension import extension
+from lmzip.mix import NativeMixer, TokenBytes
+from lmzip.mix.reference import ReferenceMixer
 
 SYMBOLS, LENGTH, START = 3, 5, 3
 TEXTS = [np.array(x) for x in itertools.product(range(SYMBOLS), repeat=LENGTH)]
@@ -135,15 +138,50 @@ def test_plain_given_and_a_are_codes():
         assert 1 - LEAK < kraft(bits(engine)) <= 1 + 1e-9
 
 
-@pytest.mark.parametrize("primed", [False, True])
-def test_mixing_is_a_code(primed):
-    def mixer():
-        made = new_mixer(np.zeros(4, bool), 2, 8)
-        if primed:
-            made.prime(np.tile(Y, 9))
-        return made
+FOUR = TokenBytes(np.arange(5), np.frombuffer(b"ab\n(", np.uint8))
+"""What the toy's tokens say."""
 
-    assert 0.99 < kraft(bits(ConditionedEngine(TOY, Y, plan(chains=2)), mixer)) <= 1 + 1e-9
+
+def a_mixer(kind, primed):
+    """A fresh mixer of that kind for the toy, two streams."""
+    if kind is ReferenceMixer:
+        made = ReferenceMixer(FOUR.ends, FOUR.data, 2, 8)
+    else:
+        if extension is None:
+            pytest.skip("without the native extension")
+        made = NativeMixer(FOUR, 2, 8)
+    if primed:
+        made.prime(np.tile(Y, 9))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "primed"), [(NativeMixer, False), (NativeMixer, True), (ReferenceMixer, True)]
+)
+def test_mixing_is_a_code(kind, primed):
+    found = bits(ConditionedEngine(TOY, Y, plan(chains=2)), lambda: a_mixer(kind, primed))
+    assert 0.99 < kraft(found) <= 1 + 1e-9
+
+
+def test_mixing_shares_out_everything_among_the_next_tokens():
+    """Behind any text, what all tokens of a full vocabulary can get together is 1."""
+    if extension is None:
+        pytest.skip("without the native extension")
+    rng = np.random.default_rng(0)
+    tokens = TokenBytes(np.arange(513), rng.integers(32, 127, 512).astype(np.uint8))
+    said = np.tile(rng.integers(0, 512, 5), 4)
+    rows = [frequencies(rng.integers(0, 1 << 12, (1, n)).astype(np.int32) ** 2) for n in (2, 256)]
+    total = 0.0
+    for last in range(512):
+        mixer, encoder = NativeMixer(tokens, 1, 8), new_encoder()
+        for token in [*said.tolist(), last]:
+            high = np.array([token // 256])
+            mixer.code_high(encoder, rows[0], high)
+            cost = mixer.costs()[0][0]
+            mixer.code_low(encoder, rows[1], high, np.array([token]))
+            cost += mixer.costs()[0][0]
+        total += 2.0**-cost
+    assert total == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize("k", [2, 5])

@@ -29,8 +29,6 @@ from lmzip.format.fields import pack_varint
 from lmzip.text import MAX_SIDE_BYTES, MAX_SIDE_TOKENS, Vocabulary, best_splitting, side_tokens
 from lmzip.text.side import SPLITTINGS
 
-from .test_mix import run, some_words, texts
-
 PLAIN = """\
 The model says how likely each next token is, and a range coder turns that into bits.
 It isn't magic: they've counted what we'll read, and I'd say (quietly) that it's enough.
@@ -344,42 +342,3 @@ def test_side_information_is_a_length_a_hash_and_an_end():
             nothing()
     with pytest.raises(UsageError, match="prefix"):
         SideParameters(prefix_tokens=(1 << 20) + 1)
-
-
-# Mixing that has read the side tokens.
-
-
-@pytest.mark.parametrize(("vocab", "streams", "bits"), [(300, 1, 8), (8192, 3, 12), (100, 2, 10)])
-@pytest.mark.parametrize("count", [0, 1, 20, 900])
-def test_native_priming_equals_reference(vocab, streams, bits, count):
-    pytest.importorskip("lmzip._native")
-    from lmzip.mix.interface import NativeMixer
-    from lmzip.mix.reference import ReferenceMixer
-
-    rng = np.random.default_rng(count)
-    phrases = texts(rng, streams + 1, max(count, 120), vocab)
-    side, tokens = phrases[0, :count], phrases[1:, :120]
-    if vocab == 100:
-        side, tokens = side % 3, tokens % 3  # few tokens, so that counts reach their limit
-    lengths = np.full(streams, 120)
-    found = []
-    for kind in (NativeMixer, ReferenceMixer):
-        mixer = kind(some_words(vocab), streams, bits)
-        mixer.prime(side)
-        found.append(run(mixer, tokens, vocab, 7, lengths))
-        assert mixer.model_bits > 0
-    for got, expected in zip(*found, strict=True):
-        assert np.array_equal(got, expected)
-        assert (got >= 1).all()
-        assert (got.sum(1) == 1 << 24).all()
-    unprimed = run(NativeMixer(some_words(vocab), streams, bits), tokens, vocab, 7, lengths)
-    same = all(np.array_equal(a, b) for a, b in zip(unprimed, found[0], strict=True))
-    assert same == (count == 0)
-
-
-def test_priming_checks_its_tokens():
-    native = pytest.importorskip("lmzip._native")
-    mixer = native.Mixer(np.zeros(300, np.uint8), 1, 8)
-    for bad in (-1, 512):
-        with pytest.raises(ValueError, match="outside"):
-            mixer.prime(np.array([1, bad]))

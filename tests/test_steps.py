@@ -10,7 +10,7 @@ from lmzip.codec.job import decode_job, encode_job
 from lmzip.codec.lm import code_jobs
 from lmzip.errors import CorruptError
 from lmzip.extension import extension
-from lmzip.mix import new_mixer, table_bits
+from lmzip.mix import table_bits
 
 pytestmark = pytest.mark.skipif(extension is None, reason="without the native extension")
 
@@ -28,9 +28,8 @@ def blocks(tiny_model):
 
 def mixers(model, blocks, which):
     """A mixer for every block (2), every second (1), or none (0)."""
-    words = model.tokenizer.vocabulary.words
     return [
-        new_mixer(words, 3, table_bits(len(ids), 12)) if which and i % (3 - which) == 0 else None
+        model.new_mixer(3, table_bits(len(ids), 12)) if which and i % (3 - which) == 0 else None
         for i, ids in enumerate(blocks)
     ]
 
@@ -84,6 +83,27 @@ def test_a_payload_that_does_not_decode(threads):
         decode()
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_mixed_payload_that_does_not_decode(tiny_model, threads):
+    """It ends in an error once a token lies beyond the vocabulary, which is not a whole digit."""
+    vocab = tiny_model.engine.config.vocab
+    digits = -(-vocab // 256)
+    assert vocab < 256 * digits
+    blocks = [decode_job(noise, 40, 20, mixer=tiny_model.new_mixer(2, 8)) for noise in
+              (np.random.default_rng(i).bytes(99) for i in range(3))]  # fmt: skip
+    native = steps.NativeSteps(blocks, threads)
+    high = np.full((6, digits), 1, np.int32)
+    high[:, -1] = (1 << 24) - digits + 1
+    low = np.full((6, 256), 1 << 16, np.int32)
+
+    def decode():
+        for position in range(20):
+            native.low(position, low, native.high(position, high, None), None)
+
+    with pytest.raises(CorruptError, match="does not decode"):
+        decode()
+
+
 def test_one_high_digit_takes_no_bits():
     ids = np.array([3, 7, 200, 3])
     job = encode_job(ids, 2)
@@ -95,9 +115,9 @@ def test_one_high_digit_takes_no_bits():
 
 def test_wrong_arrays_are_refused(tiny_model, blocks):
     ids = blocks[2]
-    words = tiny_model.tokenizer.vocabulary.words
-    digits = -(-len(words) // 256)
-    job = encode_job(ids, 100, mixer=new_mixer(words, 3, 8))
+    vocab = tiny_model.engine.config.vocab
+    digits = -(-vocab // 256)
+    job = encode_job(ids, 100, mixer=tiny_model.new_mixer(3, 8))
     native = steps.NativeSteps([job], 1)
     high = np.full((3, digits), (1 << 24) // digits, np.int32)
     low = np.full((3, 256), 1 << 16, np.int32)
@@ -108,6 +128,7 @@ def test_wrong_arrays_are_refused(tiny_model, blocks):
         (low, zeros),
         (high, zeros - 1),
         (high, zeros + 256 * digits),
+        (high, zeros + vocab),
         (high, zeros[:2]),
     ):
         with pytest.raises(ValueError, match=r"."):
@@ -119,10 +140,11 @@ def test_wrong_arrays_are_refused(tiny_model, blocks):
         (high, zeros, zeros),
         (low, zeros + 1, zeros),
         (low, zeros - 1, zeros - 256),
+        (low, zeros + vocab // 256, zeros + vocab),
         (low[:2], zeros, zeros),
     ):
         with pytest.raises(ValueError, match=r"."):
             native.low(0, freqs, chosen, known)
     assert native.low(0, low, zeros, zeros + 9).tolist() == [9, 9, 9]
     with pytest.raises(ValueError, match="streams"):
-        steps.NativeSteps([encode_job(ids, 5, mixer=new_mixer(words, 3, 8))], 1)
+        steps.NativeSteps([encode_job(ids, 5, mixer=tiny_model.new_mixer(3, 8))], 1)
