@@ -16,6 +16,7 @@ ROOT = Path(lmzip.__file__).parent
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "rowfile": {"errors", "files"},
     "extension": {"_native"},
     "engine": {"errors", "extension"},
     "coder": {"errors", "extension"},
@@ -26,8 +27,12 @@ ALLOWED = {
     "models": {"codec", "engine", "text", "format", "errors", "extension", "files"},
     "levels": {"codec", "errors"},
     "corpora": {"errors", "files"},
-    "measure": {"codec", "corpora", "engine", "format", "models", "errors", "files"},
-    "complexity": {"codec", "coder", "engine", "format", "text", "errors", "files"},
+    "measure": {
+        "codec", "corpora", "engine", "format", "models", "errors", "files", "rowfile",
+    },  # fmt: skip
+    "complexity": {
+        "codec", "coder", "engine", "format", "text", "errors", "files", "rowfile",
+    },  # fmt: skip
     "report": {"measure", "errors", "files"},
     "api": {"codec", "levels", "models", "errors", "files"},
     "cli": {
