@@ -34,8 +34,8 @@ def _frequencies(weights: Ints) -> NDArray[np.int32]:
         shift = total.bit_length() - 40
         weights = np.maximum(weights >> shift, weights > 0)
         total = int(weights.sum())
-    factor = float(_TOTAL - len(weights)) / float(total)
-    freqs = 1 + np.floor(weights.astype(np.float64) * factor).astype(np.int64)
+    factor = float(_TOTAL) / float(total)
+    freqs = np.maximum(1, np.rint(weights.astype(np.float64) * factor).astype(np.int64))
     freqs[int(np.argmax(freqs))] += _TOTAL - int(freqs.sum())
     return freqs.astype(np.int32)[None]
 
