@@ -24,7 +24,7 @@ ALLOWED = {
     "format": {"errors", "files"},
     "mix": {"engine", "errors", "extension"},
     "codec": {"engine", "coder", "mix", "text", "format", "errors", "files"},
-    "models": {"codec", "engine", "text", "format", "errors", "extension", "files"},
+    "models": {"codec", "coder", "engine", "text", "format", "errors", "extension", "files"},
     "levels": {"codec", "errors"},
     "corpora": {"errors", "files"},
     "measure": {
@@ -34,6 +34,10 @@ ALLOWED = {
         "codec", "coder", "engine", "format", "text", "errors", "files", "rowfile",
     },  # fmt: skip
     "report": {"measure", "errors", "files"},
+    "lab": {
+        "codec", "coder", "complexity", "engine", "format", "measure", "models", "report", "text",
+        "errors", "files", "rowfile",
+    },  # fmt: skip
     "api": {"codec", "levels", "models", "errors", "files"},
     "cli": {
         "api",
@@ -41,6 +45,7 @@ ALLOWED = {
         "complexity",
         "corpora",
         "format",
+        "lab",
         "levels",
         "measure",
         "models",
@@ -55,7 +60,7 @@ ALLOWED = {
 }
 
 HEAVY = {
-    "torch": {"engine", "measure"},
+    "torch": {"engine", "lab", "measure"},
     "triton": {"engine"},
     "transformers": {"measure"},
     "click": {"cli"},
@@ -64,7 +69,7 @@ HEAVY = {
     "tokenizers": {"measure", "text"},
     "zstandard": {"codec", "complexity", "measure"},
     "pyarrow": {"measure"},
-    "scipy": {"complexity"},
+    "scipy": {"complexity", "lab"},
     "datasets": {"measure"},
     "gguf": {"models"},
     "huggingface_hub": {"models"},
