@@ -160,11 +160,16 @@ class TinyNet:
             q = _rotate(qkv[:, :, :heads], cosine, sine)
             k = _rotate(qkv[:, :, heads : heads + kv], cosine, sine)
             v = qkv[:, :, heads + kv :]
-            if kv > 1:
-                k, v = (t.repeat_interleave(heads // kv, 2) for t in (k, v))
-            scores = (q[:, :, None] * k[:, None]).sum(-1) * head**-0.5
-            seen = torch.softmax(scores + hidden[:length, :length, None], 2)
-            mixed = (seen[..., None] * v[:, None]).sum(2).reshape(count, length, heads * head)
+            # Queries that share keys stand behind one another: [n * kv, length * group, head].
+            group = heads // kv
+            q = q.reshape(count, length, kv, group, head).transpose(1, 2)
+            q = q.reshape(count * kv, length * group, head)
+            k, v = (t.transpose(1, 2).reshape(count * kv, length, head) for t in (k, v))
+            scores = torch.bmm(q, k.transpose(1, 2)).view(count * kv, length, group, length)
+            seen = torch.softmax(scores * head**-0.5 + hidden[:length, None, :length], -1)
+            mixed = torch.bmm(seen.view(count * kv, length * group, length), v)
+            mixed = mixed.view(count, kv, length, group, head).transpose(1, 2)
+            mixed = mixed.reshape(count, length, heads * head)
             x = x + F.linear(mixed, tensors[f"{layer}.o"])
             h = F.linear(_norm(x, tensors[f"{layer}.ffn_norm"]), tensors[f"{layer}.gate_up"])
             gate, up = h.chunk(2, -1)
