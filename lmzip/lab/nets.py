@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -116,6 +115,7 @@ class TinyNet:
                 part *= 0.5 if name.endswith((".o", ".down")) else 1.0
             parts.append(part.reshape(-1))
         self.flat = torch.cat(parts).requires_grad_()
+        self._constants = self._make_constants()
 
     @property
     def parameters(self) -> int:
@@ -135,8 +135,7 @@ class TinyNet:
         """Numbers of embedding rows [n, length] of bytes."""
         return torch.from_numpy(self._ids[rows])
 
-    @functools.cached_property
-    def _constants(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _make_constants(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         length, head = self.shape.length, self.shape.head_width
         pairs = torch.arange(0, head, 2, dtype=torch.float64) / head
         angles = torch.outer(torch.arange(length, dtype=torch.float64), _ROPE_THETA**-pairs)
@@ -177,7 +176,7 @@ class TinyNet:
         return F.linear(_norm(x, tensors["norm"]), tensors["embed"][1:]) + weight
 
     def loss(self, flat: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-        """Mean cross-entropy in nats of a row, columns weighted."""
+        """Mean cross-entropy in nats of a row, weighted by column or by row and column."""
         logits = self.logits(flat, ids)
         losses = torch.logsumexp(logits, -1) - logits.gather(2, ids[..., None] - 1)[..., 0]
         return (losses * weights).sum() / len(ids)
@@ -266,6 +265,9 @@ class Trained:
     cpu_s: float
 
 
+torch._dynamo.config.recompile_limit = 64  # type: ignore[attr-defined]
+"""A ladder has as many shapes."""
+
 _compiled: dict[tuple[Any, ...], Any] = {}
 
 
@@ -279,7 +281,7 @@ def _value_and_gradient(net: TinyNet, batch: tuple[int, ...]) -> Any:
         loss = net.loss
         compiler = shutil.which("g++") or shutil.which("clang++") or shutil.which("cl")
         if compiler and not os.environ.get("LMZIP_LAB_EAGER"):
-            loss = torch.compile(net.loss, dynamic=False)
+            loss = torch.compile(net.loss, dynamic=False, fullgraph=True)
         _compiled[key] = loss
     return _compiled[key]
 
@@ -300,16 +302,16 @@ def train(
     batches: Batches,
     schedule: Schedule,
     *,
-    weights: Sequence[float] | None = None,
+    weights: NDArray[np.float32] | None = None,
     watch: Callable[[int, TinyNet], bool] | None = None,
 ) -> Trained:
-    """Train the net in place. `weights`: of each column's loss, 1 where not given.
+    """Train the net in place. `weights` [length] or [batch, length]: of the losses, else 1.
 
     `watch(step, net)` is called before every step and behind the last; True ends the run.
     """
     losses = []
     length = net.shape.length
-    columns = torch.ones(length) if weights is None else torch.tensor(weights)
+    columns = torch.ones(length) if weights is None else torch.from_numpy(weights)
     optimizer = _Optimizer(net, schedule)
     with _one_thread():
         loss_of, began = None, time.process_time()
