@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .nets import TinyNet
 
 __all__ = ["Archived", "archive_rows", "byte_tokenizer_json", "exact_bits", "export_net",
-           "open_model", "row_parameters"]  # fmt: skip
+           "open_model", "row_parameters", "uniform_pack"]  # fmt: skip
 
 START = "<|start|>"
 _BLOCK_BYTES = 16 << 20
@@ -158,3 +158,29 @@ def archive_rows(model: CodecModel, rows: NDArray[np.uint8]) -> Archived:
         float(summary.ideal_bits), 8 * summary.payload_bytes, 8 * summary.archive_bytes,
         back.getvalue() == text,
     )  # fmt: skip
+
+
+def uniform_pack() -> Pack:
+    """A model that knows nothing: every byte alike. Adaptive mixing over it learns alone."""
+    from ..models.checkpoint import Architecture, Checkpoint
+    from ..models.convert import build_pack
+
+    width = 4
+    shapes = {
+        "self_attn.q_proj": (2, width), "self_attn.k_proj": (2, width),
+        "self_attn.v_proj": (2, width), "self_attn.o_proj": (width, 2),
+        "mlp.gate_proj": (4, width), "mlp.up_proj": (4, width), "mlp.down_proj": (width, 4),
+    }  # fmt: skip
+    tensors = {"model.embed_tokens.weight": np.zeros((257, width)), "model.norm.weight": np.ones(width)}
+    for name, shape in shapes.items():
+        tensors[f"model.layers.0.{name}.weight"] = np.zeros(shape)
+    for name in ("input_layernorm", "post_attention_layernorm"):
+        tensors[f"model.layers.0.{name}.weight"] = np.ones(width)
+    architecture = Architecture(
+        model_type="llama", layers=1, width=width, heads=1, kv_heads=1, head_width=2, ffn_width=4,
+        vocab=257, context=16, norm_eps=1e-6, rope_theta=10000.0, rope_scaling=None, tied=True,
+        qkv_bias=False, qk_norm=False,
+    )  # fmt: skip
+    return build_pack(Checkpoint(
+        architecture, tensors.__getitem__, byte_tokenizer_json(), 0, "uniform", {}
+    ))  # fmt: skip

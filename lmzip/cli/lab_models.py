@@ -1,0 +1,28 @@
+"""Models for the laboratory's commands: by a pack's file or an installed model's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..codec import CodecModel
+    from ..engine import Pack
+
+__all__ = ["opened_model", "opened_pack"]
+
+
+def opened_pack(name: str) -> Pack:
+    """An open pack."""
+    from ..engine import Pack
+    from .models import _store
+
+    path = Path(name)
+    return Pack.open(path) if path.is_file() else _store(True).open(name)
+
+
+def opened_model(name: str, threads: int | None = None) -> CodecModel:
+    """The model, ready to code with."""
+    from ..models.source import load_model
+
+    return load_model(opened_pack(name), threads=threads, tokenizing=True)
