@@ -30,13 +30,13 @@ class CapacitySettings:
     predicted: float = 2.0
     """Bits a parameter, by which numbers of sequences are chosen."""
     ratios: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
-    sequence_passes: int = 600_000
-    """Sequences shown in all, at width 12; wider nets are shown more, as their number."""
+    steps: int = 5000
+    """Of training, with all sequences in a batch or 256 of them."""
     seed: int = 1
 
 
 def quick_settings() -> CapacitySettings:
-    return CapacitySettings(widths=(12, 16, 24), sequence_passes=250_000)
+    return CapacitySettings(widths=(12, 16, 24), steps=1500)
 
 
 def noise(count: int, seed: int) -> NDArray[np.uint8]:
@@ -58,15 +58,13 @@ def _memorise(
     shape = shape_for(width, length=_LENGTH)
     size = TinyNet(shape, ALPHABET).parameters
     count = max(8, round(ratio * settings.predicted * size / ENTROPY))
-    smallest = TinyNet(shape_for(settings.widths[0], length=_LENGTH), ALPHABET).parameters
-    passes = settings.sequence_passes * max(0.5, ratio) * size / smallest
     batch = min(_BATCH, count)
     rows = noise(count, settings.seed)
     order = np.random.default_rng([settings.seed, 66])
-    task = task_name(kind="noise", width=width, count=count, passes=passes, seed=settings.seed)
+    task = task_name(kind="noise", width=width, count=count, steps=settings.steps,
+                     seed=settings.seed)  # fmt: skip
 
     def make(net: TinyNet) -> dict[str, Any]:
-        steps = max(200, round(passes / batch))
         part: NDArray[np.int64] = np.empty(0, np.int64)
 
         def batches(step: int) -> NDArray[np.uint8]:
@@ -76,7 +74,7 @@ def _memorise(
             mine, part = part[:batch], part[batch:]
             return rows[mine]
 
-        done = train(net, batches, Schedule(steps, rate=0.02, matrix_rate=0.02))
+        done = train(net, batches, Schedule(settings.steps, rate=0.02, matrix_rate=0.02))
         ends = np.unique(np.geomspace(1, len(done.losses), 25).astype(int))
         exposures = [float(e * batch / count) for e in ends]
         curve = [float(ENTROPY - done.losses[max(0, e - 10) : e].mean()) * count / size
@@ -128,7 +126,7 @@ def capacity(bench: Bench, settings: CapacitySettings | None = None) -> list[Fin
     for width in settings.widths:
         for ratio in settings.ratios:
             task = task_name(width=width, ratio=ratio, predicted=settings.predicted,
-                             passes=settings.sequence_passes, seed=settings.seed)  # fmt: skip
+                             steps=settings.steps, seed=settings.seed)  # fmt: skip
             done.setdefault(width, []).append(bench.rows(
                 "E6", task,
                 lambda w=width, r=ratio, t=task: [  # type: ignore[misc]
