@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..codec import CodecModel
-    from ..engine import Pack
 
 __all__ = ["opened_model", "opened_pack"]
 
 
-def opened_pack(name: str) -> Pack:
+def opened_pack(name: str) -> Any:
     """An open pack."""
-    from ..engine import Pack
+    from ..models.store import open_pack_file
     from .models import _store
 
     path = Path(name)
-    return Pack.open(path) if path.is_file() else _store(True).open(name)
+    return open_pack_file(path) if path.is_file() else _store(True).open(name)
 
 
 def opened_model(name: str, threads: int | None = None) -> CodecModel:

@@ -126,7 +126,7 @@ def _by_model(
     model = open_model(uniform_pack() if pack is None else pack)
     parameters = row_parameters(rows.shape[1])
     if mixing:  # it learns from the text that it codes, so there is one stream
-        parameters = CodingParameters(window=16, stream_tokens=1 << 24, sinks=0, mixing_bits=20,
+        parameters = CodingParameters(window=16, stream_tokens=1 << 24, sinks=0, mixing_bits=18,
                                       block_bytes=16 << 20)  # fmt: skip
     if len(model.tokenizer.tokenize(text)) != len(text):
         raise CorpusError(f"{model.name}: its tokens are not single bytes")

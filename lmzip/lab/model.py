@@ -111,7 +111,7 @@ def trained_net(
             net, batches,
             Schedule(sentences // _BATCH, rate=settings.rate, matrix_rate=settings.matrix_rate),
         )  # fmt: skip
-        ends = np.linspace(0, len(done.losses), 33).astype(int)
+        ends = np.unique(np.linspace(0, len(done.losses), 33).astype(int))
         curve = [float(done.losses[a:b].mean()) for a, b in zip(ends, ends[1:], strict=False)]
         return {"curve": curve}
 

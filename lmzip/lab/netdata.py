@@ -152,11 +152,16 @@ def _measured(
         settings.seed, "value", ideal_bits=float(values @ weights),
         extra={
             "power": power, "fresh": str(fresh),
-            "unseen_bits": float(values[~seen] @ weights[~seen] / weights[~seen].sum()),
-            "seen_bits": float(values[seen] @ weights[seen] / weights[seen].sum()),
+            "unseen_bits": _mean(values[~seen], weights[~seen]),
+            "seen_bits": _mean(values[seen], weights[seen]),
             "steps": notes["steps"], "epochs": notes["epochs"],
         },
     )]  # fmt: skip
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    """Weighted; 0 of nothing."""
+    return float(values @ weights / weights.sum()) if len(values) else 0.0
 
 
 def fresh_values_control(bits: float) -> Check:

@@ -29,7 +29,7 @@ from .registry import KnownModel, known_model, known_models
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
-__all__ = ["InstalledModel", "ModelStore", "default_home"]
+__all__ = ["InstalledModel", "ModelStore", "default_home", "open_pack_file"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,6 +43,11 @@ def default_home() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("lmzip", appauthor=False))
+
+
+def open_pack_file(path: Path) -> Pack:
+    """The pack in a file, verified. Raises CorruptError or VersionError."""
+    return Pack.open(path)
 
 
 @dataclasses.dataclass(frozen=True)
