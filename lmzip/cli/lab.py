@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .lab_tests import correlate_command, density_command, fit_command, heaps_command, same_source_command
+from .lab_tests import (
+    correlate_command,
+    density_command,
+    fit_command,
+    heaps_command,
+    same_source_command,
+)
+from .lab_text import facts_command, positions_command
 from .lab_models import opened_pack
 from .outcome import Outcome
 
@@ -227,5 +234,6 @@ def _write(findings: list[Finding], given: dict[str, Any]) -> None:
 
 for _command in (
     fit_command, density_command, correlate_command, heaps_command, same_source_command,
+    facts_command, positions_command,
 ):  # fmt: skip
     lab.add_command(_command)

@@ -53,6 +53,8 @@ class Measurement:
     """Tokens that a protocol leaves out."""
     model_bytes: int = 0
     """Size of the pack or the weights: what a receiver without the model would need besides."""
+    model_squeezed: bool = False
+    """Whether those bytes are of compressed weights, as short as they come back exactly."""
     parameters: int = 0
     flops_per_token: float = 0.0
     """Two for every weight of a matrix that a token goes through; attention is not counted."""
