@@ -1,4 +1,4 @@
-"""Both scaling laws in one picture: bits of x given y against computation, by width and by thoughts.
+"""Both scaling laws in one picture: bits of x given y by width and by thoughts.
 
 `python -m training.two_laws` trains the scratchpad's tasks at three widths, measures archives with
 0 to 3 steps of thought, and draws bits against FLOPs: solid lines go along thoughts (one model),
@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lmzip.complexity.scaling import scaling_points
@@ -107,7 +106,7 @@ def main() -> None:
             (args.out / f"two-laws-{task.name}.svg").write_text(figure(mine), "utf-8")
             best = min(mine, key=lambda r: r["bits"])
             print(f"{task.name}: least {best['bits']:.2f} bits, width {best['width']}, "
-                  f"T = {best['think']}; mean flops {np.mean([r['flops'] for r in mine]):.3g}")  # fmt: skip
+                  f"T = {best['think']}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from .lab_models import opened_pack
 from .lab_tests import (
     correlate_command,
     density_command,
@@ -18,7 +19,6 @@ from .lab_tests import (
     same_source_command,
 )
 from .lab_text import facts_command, positions_command
-from .lab_models import opened_pack
 from .outcome import Outcome
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def make(source: Path, count: int, output: Path) -> None:
 @lab.command("code")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--coder", type=click.Choice(["py", "mix"]), default="py", show_default=True,
-              help="The Bayesian learner's code, or lmzip's adaptive mixing over a model that knows "
+              help="The Bayesian learner's code, or adaptive mixing over a model that knows "
               "nothing.")  # fmt: skip
 @click.option("-m", "--model", "pack", metavar="PACK", help="A pack, or a model's name, instead.")
 @click.option("-o", "--output", type=_FILE, help="Write the stream to this file.")
@@ -101,9 +101,15 @@ def code(folder: Path, coder: str, pack: str | None, output: Path | None, as_jso
 
 @lab.command("squeeze")
 @click.argument("pack")
-@click.option("-d", "--decompress", is_flag=True, help="PACK is a squeezed file: make the pack again.")
-@click.option("--step", type=click.IntRange(0, 6), default=0, show_default=True, metavar="J",
-              help="Round weights to multiples of 2^J first: another model, with its own identity.")  # fmt: skip
+@click.option("-d", "--decompress", is_flag=True, help="PACK is squeezed: make the pack again.")
+@click.option(
+    "--step",
+    type=click.IntRange(0, 6),
+    default=0,
+    show_default=True,
+    metavar="J",
+    help="Round weights to multiples of 2^J first: another model, another identity.",
+)
 @click.option("--prune", type=click.FloatRange(0, 1, max_open=True), default=0.0, metavar="Q",
               help="Set the smallest part Q of each matrix to zero first.")  # fmt: skip
 @click.option("-o", "--output", type=_FILE, help="Write to this file.  [default: say sizes only]")

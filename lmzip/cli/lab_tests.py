@@ -1,4 +1,4 @@
-"""`lmzip lab fit`, `density`, `correlate`, `heaps`, `same-source`: on measurements of any models."""
+"""`lmzip lab fit`, `density`, `correlate`, `heaps`, `same-source`: on anybody's measurements."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def _numbers(path: Path, rows: list[dict[str, Any]], *names: str) -> list[list[f
         try:
             found.append([float(row[name]) for row in rows])
         except KeyError:
-            raise UsageError(f"{path}: no column {name!r} (there are: {', '.join(rows[0])})") from None
+            raise UsageError(
+                f"{path}: no column {name!r} (there are: {', '.join(rows[0])})"
+            ) from None
         except (TypeError, ValueError):
             raise UsageError(f"{path}: column {name!r} holds what is no number") from None
     return found

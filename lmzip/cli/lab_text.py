@@ -25,7 +25,7 @@ def _read(path: Path) -> bytes:
 @click.command("facts")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TEXT)
 @click.option("--training", multiple=True, required=True, type=_TEXT,
-              help="A text that the models were trained on (*.xz, too); may be repeated.")  # fmt: skip
+              help="A text that models were trained on (*.xz, too); may be repeated.")  # fmt: skip
 @click.option("-m", "--model", "models", multiple=True, required=True, metavar="NAME",
               help="May be repeated.")  # fmt: skip
 @click.option("--bytes", "size", type=click.IntRange(1), metavar="N",

@@ -1,1 +1,1 @@
-"""The laboratory: experiments on knowledge, memory and scaling whose numbers are lengths of streams."""
+"""The laboratory: experiments on knowledge, memory and scaling, by lengths of streams."""

@@ -48,9 +48,7 @@ def noise(count: int, seed: int) -> NDArray[np.uint8]:
 ALPHABET = bytes(range(_FIRST, _FIRST + _SYMBOLS))
 
 
-def _memorise(
-    bench: Bench, settings: CapacitySettings, width: int, ratio: float
-) -> list[LabRow]:
+def _memorise(bench: Bench, settings: CapacitySettings, width: int, ratio: float) -> list[LabRow]:
     from ..models.squeeze import coarsen, decoder_bytes
     from .exact import archive_rows, exact_bits, export_net, open_model
     from .nets import Schedule, TinyNet, shape_for, train
@@ -82,7 +80,9 @@ def _memorise(
         return {"exposures": exposures, "curve": curve}
 
     net, notes = bench.net(task, shape, ALPHABET, make)
-    pack = export_net(net, f"noise-{width}-{count}", bench.folder / f"noise-{width}-{count}.lmzpack")
+    pack = export_net(
+        net, f"noise-{width}-{count}", bench.folder / f"noise-{width}-{count}.lmzpack"
+    )
     model = open_model(pack, bench.threads)
     coded = archive_rows(model, rows)
     fresh = archive_rows(model, noise(count, settings.seed + 1000))
@@ -137,7 +137,7 @@ def capacity(bench: Bench, settings: CapacitySettings | None = None) -> list[Fin
     sizes, plateaus, low, curves, exposure_curves = [], [], [], [], []
     fresh, totals, decoded = [], [], []
     for number, tasks in enumerate(done.values()):
-        mine = [t[0] for t in tasks]
+        mine = [done_task[0] for done_task in tasks]
         memorised = [ENTROPY * r.n - (r.payload_bits or 0) for r in mine]
         sizes.append(float(mine[0].parameters))
         plateaus.append(max(memorised))
@@ -148,12 +148,12 @@ def capacity(bench: Bench, settings: CapacitySettings | None = None) -> list[Fin
         exposure_curves.append(Curve(
             label, _numbers(last.extra["exposures"]), _numbers(last.extra["curve"]), colour=number
         ))  # fmt: skip
-        for task, row in zip(tasks, mine, strict=True):
+        for made, row in zip(tasks, mine, strict=True):
             fresh.append(ENTROPY * row.n - float(row.extra["fresh_payload_bits"]))
             decoded.append(bool(row.decoded))
             totals += [
                 (float(r.extra["weight_bits"]), float(r.ideal_bits or 0), ENTROPY * r.n)
-                for r in task[1:]
+                for r in made[1:]
             ]  # fmt: skip
     per = [p / s for p, s in zip(plateaus, sizes, strict=True)]
     checks = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +111,9 @@ def _unseen(source: Source, sentences: Sentences, counts: Sequence[int]) -> list
     return found
 
 
-def power_law_control(counts: Sequence[int], curves: dict[float, Sequence[float]]) -> list[Check]:
+def power_law_control(
+    counts: Sequence[int], curves: Mapping[float, Sequence[float]]
+) -> list[Check]:
     """Skewed facts follow a power law and uniform ones (power 0) do not: by the curvature of the
     held-out value bits in logarithms."""
     checks = []
@@ -170,9 +172,9 @@ def data_scaling(bench: Bench, settings: DataSettings | None = None) -> Finding:
                 log_slope(counts, values), 0.03,
             ))  # fmt: skip
         worst = float(np.abs(np.array(values) / exact - 1).max())
-        checks.append(expect(
-            f"{_law(power)}: largest distance from the exact curve", 0, worst, 0.1
-        ))
+        checks.append(
+            expect(f"{_law(power)}: largest distance from the exact curve", 0, worst, 0.1)
+        )
         if power in NAME_SLOPES and documented:
             checks.append(expect(
                 f"{_law(power)}: slope of name redundancy", NAME_SLOPES[power],

@@ -126,7 +126,7 @@ def row_parameters(length: int) -> CodingParameters:
 def exact_bits(model: CodecModel, rows: NDArray[np.uint8]) -> NDArray[np.float64]:
     """What each byte of rows [n, length] costs under the exact engine's frequencies."""
     length = rows.shape[1]
-    parts = [np.empty((0, length))]
+    parts: list[NDArray[np.float64]] = [np.empty((0, length))]
     for first in range(0, len(rows), _EXACT_ROWS):
         part = rows[first : first + _EXACT_ROWS]
         costs = token_costs(model, part.tobytes(), row_parameters(length))
@@ -171,7 +171,10 @@ def uniform_pack() -> Pack:
         "self_attn.v_proj": (2, width), "self_attn.o_proj": (width, 2),
         "mlp.gate_proj": (4, width), "mlp.up_proj": (4, width), "mlp.down_proj": (width, 4),
     }  # fmt: skip
-    tensors = {"model.embed_tokens.weight": np.zeros((257, width)), "model.norm.weight": np.ones(width)}
+    tensors = {
+        "model.embed_tokens.weight": np.zeros((257, width)),
+        "model.norm.weight": np.ones(width),
+    }
     for name, shape in shapes.items():
         tensors[f"model.layers.0.{name}.weight"] = np.zeros(shape)
     for name in ("input_layernorm", "post_attention_layernorm"):

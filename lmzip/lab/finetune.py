@@ -215,7 +215,7 @@ def fine_tuning(bench: Bench, settings: FineTuneSettings | None = None) -> list[
 
 
 def _rare_first(rows: list[LabRow]) -> Check:
-    """Of the classes that the net knew at least half of, the rarer one has lost more of it halfway."""
+    """Of the classes that the net knew at least half of, the rarer one has lost more halfway."""
     before, middle = rows[0], rows[len(rows) // 2]
     known: list[Any] = [
         i for i in range(1, CLASSES + 1) if float(before.extra[f"old_{i}"]) < 6
@@ -228,4 +228,5 @@ def _rare_first(rows: list[LabRow]) -> Check:
         return Check("rare classes are forgotten first", "yes", "none",
                      "fewer than two classes were known", "not reached")  # fmt: skip
     return Check("rare classes are forgotten first (part lost halfway, by class)", "rising", "none",
-                 ", ".join(f"{v:.2f}" for v in lost), "met" if lost == sorted(lost) else "refuted")  # fmt: skip
+                 ", ".join(f"{v:.2f}" for v in lost),
+                 "met" if lost == sorted(lost) else "refuted")  # fmt: skip

@@ -37,9 +37,7 @@ class ScalingLaw:
     points: int = 0
 
     def __call__(self, parameters: Floats, data: Floats) -> Floats:
-        return np.asarray(
-            self.entropy + self.a / parameters**self.alpha + self.b / data**self.beta
-        )
+        return np.asarray(self.entropy + self.a / parameters**self.alpha + self.b / data**self.beta)
 
     def as_dict(self) -> dict[str, Any]:
         names = ("entropy", "a", "b", "alpha", "beta")
@@ -135,7 +133,7 @@ def fit_scaling_law(
     errors = None
     if resamples:
         rng = np.random.default_rng(seed)
-        drawn = []
+        drawn: list[Floats] = []
         while len(drawn) < resamples:
             pick = rng.integers(len(n), size=len(n))
             if len(set(n[pick].tolist())) > 1 and len(set(d[pick].tolist())) > 1:
@@ -145,7 +143,7 @@ def fit_scaling_law(
         low_, high = np.percentile(every, [15.87, 84.13], axis=0)
         errors = tuple(((high - low_) / 2).tolist())
     e, a, b = np.exp(theta[:3]).tolist()
-    return ScalingLaw(e, a, b, float(theta[3]), float(theta[4]), errors, len(n))  # type: ignore[arg-type]
+    return ScalingLaw(e, a, b, float(theta[3]), float(theta[4]), errors, len(n))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,7 +261,7 @@ class Heaps:
     curve: tuple[tuple[int, int], ...]
 
 
-def heaps_law(words: Sequence[Any]) -> Heaps:
+def heaps_law(words: Sequence[Any] | NDArray[Any]) -> Heaps:
     """Growth of a vocabulary. Raises UsageError for fewer than 100 words."""
     if len(words) < 100:
         raise UsageError("a vocabulary's growth needs a hundred words at least")

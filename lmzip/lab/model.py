@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ def trained_net(
     bench: Bench, recipe: Recipe, width: int, sentences: int, settings: ModelSettings
 ) -> tuple[TinyNet, dict[str, Any]]:
     """A net that has seen so many sentences, each once."""
-    from .nets import Schedule, TinyNet, shape_for, train
+    from .nets import Schedule, shape_for, train
 
     task = task_name(
         kind="single pass", source=recipe.sha256, width=width, sentences=sentences, batch=_BATCH,
@@ -112,7 +113,7 @@ def trained_net(
             Schedule(sentences // _BATCH, rate=settings.rate, matrix_rate=settings.matrix_rate),
         )  # fmt: skip
         ends = np.unique(np.linspace(0, len(done.losses), 33).astype(int))
-        curve = [float(done.losses[a:b].mean()) for a, b in zip(ends, ends[1:], strict=False)]
+        curve = [float(done.losses[a:b].mean()) for a, b in itertools.pairwise(ends)]
         return {"curve": curve}
 
     return bench.net(task, shape_for(width), _alphabet(recipe), make)
@@ -201,7 +202,7 @@ def _unseen(source: Source, rng: np.random.Generator, count: int = 1024) -> NDAr
     recipe = source.recipe
     free = np.flatnonzero(source.fact_of_name < 0)
     sentences = source.sentences_about(np.zeros(count, np.int64), rng)
-    values = rng.integers(2**recipe.value_bits, size=count).astype(np.int64)
+    values = rng.integers(round(2**recipe.value_bits), size=count)
     names = rng.choice(free, count)
     return dataclasses.replace(sentences, names=names, values=values).rows()
 
@@ -233,9 +234,9 @@ def model_scaling(bench: Bench, settings: ModelSettings | None = None) -> list[F
         })  # fmt: skip
         done.append(bench.rows(
             "E3", task,
-            lambda a=(recipe if klass == "skewed" else uniform, width, sentences), k=klass, t=task: [  # type: ignore[misc]
+            lambda m=mine, w=width, n=sentences, k=klass, t=task: [  # type: ignore[misc]
                 dataclasses.replace(row, task=t)
-                for row in _scored(bench, *a, settings, k)
+                for row in _scored(bench, m, w, n, settings, k)
             ],
             f"{klass} facts, width {width}, {sentences:,} sentences",
         ))  # fmt: skip
@@ -274,9 +275,7 @@ def _findings(
     total = recipe.facts * bits
 
     order = int((np.diff(losses, axis=1) < -0.3).sum())
-    e3 = [
-        expect("sizes and classes out of order (a rarer class cheaper by 0.3 bits)", 0, order, 0)
-    ]
+    e3 = [expect("sizes and classes out of order (a rarer class cheaper by 0.3 bits)", 0, order, 0)]
     knees = [_knee(sizes, losses[:, i], bits / 2) for i in range(CLASSES)]
     theory = [stored_for_half(chances, i, bits) for i in range(CLASSES)]
     for i in (2, 3):

@@ -68,13 +68,13 @@ def fitted_net(
     """
     import hashlib
 
-    from .nets import Schedule, TinyNet, shape_for, train
+    from .nets import Schedule, shape_for, train
 
     digest = hashlib.sha256(rows.tobytes()).hexdigest()
     task = task_name(
         kind="fitted", rows=digest, width=settings.width, epochs=settings.epochs,
-        least=settings.least_steps, rates=(settings.rate, settings.matrix_rate), columns=str(columns),
-        seed=settings.seed, ignorance=settings.ignorance,
+        least=settings.least_steps, rates=(settings.rate, settings.matrix_rate),
+        columns=str(columns), seed=settings.seed, ignorance=settings.ignorance,
     )  # fmt: skip
     held = validation_size(len(rows))
     known, last = rows[:-held], rows[-held:]
@@ -130,7 +130,7 @@ def _strangers(
     """The rows with names and values drawn evenly."""
     sentences = parse_sentences(recipe, rows.tobytes())
     names = rng.integers(recipe.names, size=len(rows))
-    values = rng.integers(2**recipe.value_bits, size=len(rows)).astype(np.int64)
+    values = rng.integers(round(2**recipe.value_bits), size=len(rows))
     return dataclasses.replace(sentences, names=names, values=values).rows()
 
 

@@ -252,7 +252,8 @@ def _orthogonal(g: Tensor) -> Tensor:
     for _ in range(5):
         a = x @ x.transpose(1, 2)
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
-    return x.transpose(1, 2) if tall else x
+    found: Tensor = x.transpose(1, 2) if tall else x
+    return found
 
 
 @dataclasses.dataclass
@@ -265,7 +266,7 @@ class Trained:
     cpu_s: float
 
 
-torch._dynamo.config.recompile_limit = 64  # type: ignore[attr-defined]
+torch._dynamo.config.recompile_limit = 64
 """A ladder has as many shapes."""
 
 _compiled: dict[tuple[Any, ...], Any] = {}

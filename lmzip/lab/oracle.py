@@ -9,6 +9,7 @@ redundancy: what there was to learn. All arrays are [n, 8], a column a byte.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def _name_bits(recipe: Recipe, learner: Learner, names: Ints) -> Floats:
     first = names // second
     new = first_sightings(names)
     seen = np.arange(count)
-    known = np.cumsum(new) - new
+    known: Ints = np.cumsum(new) - new
     """Facts seen before each sentence."""
     known_first = np.zeros(count, np.int64)
     for symbol in np.unique(first):
@@ -141,14 +142,14 @@ def _name_bits(recipe: Recipe, learner: Learner, names: Ints) -> Floats:
     return np.stack([-np.log2(of_first), np.log2(of_first) - np.log2(chance)], axis=1)
 
 
-def expected_new_values(chances: Floats, counts: Ints | Floats, bits: float = 12.0) -> Floats:
+def expected_new_values(chances: Floats, counts: Sequence[int], bits: float = 12.0) -> Floats:
     """Expected bits of all new values in the first n sentences, for each n of `counts`:
     bits * sum(1 - (1 - p)^n)."""
     log = np.log1p(-np.minimum(chances, 1 - 1e-15))
     return np.array([bits * -np.expm1(n * log).sum() for n in counts])
 
 
-def held_out_value_bits(chances: Floats, counts: Ints | Floats, bits: float = 12.0) -> Floats:
+def held_out_value_bits(chances: Floats, counts: Sequence[int], bits: float = 12.0) -> Floats:
     """Expected bits of the value in a further sentence after n: bits * sum(p (1 - p)^n)."""
     log = np.log1p(-np.minimum(chances, 1 - 1e-15))
     return np.array([bits * (chances * np.exp(n * log)).sum() for n in counts])

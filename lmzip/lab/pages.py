@@ -40,9 +40,7 @@ def _figure(plot: Plot) -> Figure:
 
 def plot_files(findings: Sequence[Finding]) -> dict[str, str]:
     """SVG files by name. Raises UsageError if matplotlib is not installed."""
-    return {
-        f"{plot.name}.svg": standalone_svg(_figure(plot)) for f in findings for plot in f.plots
-    }
+    return {f"{plot.name}.svg": standalone_svg(_figure(plot)) for f in findings for plot in f.plots}
 
 
 def lab_page(findings: Sequence[Finding], *, command: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def absorbed_share(chances: Floats, count: int) -> float:
 
 def _blocks(settings: PrequentialSettings) -> list[tuple[int, int]]:
     ends = [0, *(1 << e for e in range(settings.first, settings.last + 1))]
-    return list(zip(ends, ends[1:], strict=False))
+    return list(itertools.pairwise(ends))
 
 
 def _block(
@@ -148,7 +149,7 @@ def _noise(bench: Bench, settings: PrequentialSettings, repeated: bool) -> LabRo
             net, lambda step: few if repeated else noise(64, settings.seed + 1 + step),
             Schedule(steps, rate=0.01, matrix_rate=0.01),
         )  # fmt: skip
-        last = float(done.losses[-max(1, steps // 20):].mean())
+        last = float(done.losses[-max(1, steps // 20) :].mean())
         # The first steps learn that there are sixteen symbols: that is no noise.
         warm = steps // 20
         area = float((done.losses[warm:] - last).sum())

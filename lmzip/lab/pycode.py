@@ -54,9 +54,7 @@ class PyCode:
         self._first_counts = np.zeros(first, np.int64)
         self._first_known = np.zeros(first, np.int64)
         self._values: dict[int, int] = {}
-        self._uniform = [
-            np.full((1, n), _TOTAL // n, np.int32) for n in recipe.value_shape
-        ]
+        self._uniform = [np.full((1, n), _TOTAL // n, np.int32) for n in recipe.value_shape]
         for freqs in self._uniform:
             freqs[0, 0] += _TOTAL - int(freqs.sum())
 
@@ -141,8 +139,8 @@ def encode_py(recipe: Recipe, learner: Learner, sentences: Sentences) -> tuple[b
     if not recipe.fresh_values and len(sentences):
         value_of = dict(zip(sentences.names[new].tolist(), sentences.values[new].tolist(),
                             strict=True))  # fmt: skip
-        if any(value_of[n] != v for n, v in zip(sentences.names.tolist(),
-                                                sentences.values.tolist(), strict=True)):  # fmt: skip
+        pairs = zip(sentences.names.tolist(), sentences.values.tolist(), strict=True)
+        if any(value_of[n] != v for n, v in pairs):
             raise UsageError("a fact has two values: this is no text of that source")
     code, encoder = PyCode(recipe, learner), new_encoder()
     for row in _columns(sentences).tolist():

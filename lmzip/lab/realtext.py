@@ -20,13 +20,13 @@ __all__ = ["FACT_CLASSES", "FactBits", "PositionBits", "count_facts", "fact_bits
 
 Floats = NDArray[np.float64]
 
-_NAME = r"[A-ZÀ-Þ][\w'’-]*[a-zß-ÿ][\w'’-]*"
+_NAME = r"[A-ZÀ-Þ][\w'\u2019-]*[a-zß-ÿ][\w'\u2019-]*"
 _FACT = re.compile(rf"\b(?:{_NAME}(?:[ ]{_NAME})*|\d[\d.,]*\d)")
-_SENTENCE_START = re.compile(r"(?:\A|[.!?:;\"'“”‘’(\[*_>-]|\n)\s*\Z")
+_SENTENCE_START = re.compile(r"(?:\A|[.!?:;\"'“”\u2018\u2019(\[*_>-]|\n)\s*\Z")
 FACT_CLASSES = ((0, 0), (1, 9), (10, 99), (100, 999), (1000, 1 << 60))
 """Occurrences in the training text."""
 _BOOTSTRAP = 400
-_SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])[\"'”\u2019)]*\s+")
 
 
 def facts_of(text: str) -> Iterable[tuple[str, int, int]]:

@@ -93,9 +93,10 @@ def fits_finding(bench: Bench) -> Finding:
         curve = heaps_law(Source(recipe).draw(1 << 14).names).curve
         curves.append(Curve(f"discount {alpha}", [c[0] for c in curve], [c[1] for c in curve],
                             colour=number))  # fmt: skip
-        x = [100, 1 << 14]
+        ends = [100, 1 << 14]
         at = float(curve[-1][1])
-        curves.append(Curve(f"n^{alpha}", x, [at * (v / x[1]) ** alpha for v in x], True, number))
+        power = [at * (n / ends[1]) ** alpha for n in ends]
+        curves.append(Curve(f"n^{alpha}", ends, power, True, number))
     low, high = _densities()
     checks.append(expect("Densing: leave-one-out density, least", 1, low, 0.1))
     checks.append(expect("Densing: leave-one-out density, largest", 1, high, 0.1))

@@ -182,7 +182,7 @@ def parse_sentences(recipe: Recipe, text: bytes) -> Sentences:
 
     def symbols(column: int, start: int, count: int) -> Ints:
         found = rows[:, column] - start
-        if len(found) and not (0 <= found.min() and found.max() < count):
+        if len(found) and not (found.min() >= 0 and found.max() < count):
             raise CorruptError(f"byte {column + 1} of a sentence is not of the source's alphabet")
         return found
 
@@ -208,7 +208,7 @@ def _draw(rng: np.random.Generator, chances: Floats) -> Ints:
     """One symbol of each row's distribution, chances [n, k]."""
     ends = np.cumsum(chances, axis=-1)
     u = rng.random(len(chances))[:, None] * ends[:, -1:]
-    return np.minimum((u >= ends).sum(axis=-1), chances.shape[-1] - 1)
+    return np.asarray(np.minimum((u >= ends).sum(axis=-1), chances.shape[-1] - 1))
 
 
 class Source:
@@ -255,7 +255,7 @@ class Source:
         if recipe.law != "pitman-yor":
             ends = np.cumsum(self.chances)
             found = np.searchsorted(ends, rng.random(count) * ends[-1], side="right")
-            return np.minimum(found, recipe.facts - 1)
+            return np.asarray(np.minimum(found, recipe.facts - 1))
         facts = np.zeros(count, np.int64)
         seen: list[int] = []
         for i in range(count):

@@ -148,9 +148,7 @@ def _data_bits(row: LabRow) -> float:
     return float(row.payload_bits or (row.ideal_bits or 0) + 32)
 
 
-def structure_function(
-    bench: Bench, settings: StructureSettings | None = None
-) -> list[Finding]:
+def structure_function(bench: Bench, settings: StructureSettings | None = None) -> list[Finding]:
     """E5."""
     settings = settings or (quick_settings() if bench.quick else StructureSettings())
     jobs = [("facts", w, settings.epochs) for w in settings.widths]
@@ -187,7 +185,8 @@ def structure_function(
                              relative=True))  # fmt: skip
     best = int(np.argmin(totals))
     checks.append(control("table totals are U-shaped: the best size is inside", "yes",
-                          f"{sizes[best]:,} of {sizes[-1]:,}", 0 < best < len(sizes) - 1))  # fmt: skip
+                          f"{sizes[best]:,} of {sizes[-1]:,}",
+                          0 < best < len(sizes) - 1))  # fmt: skip
     mine = found["facts"]
     net_totals = [_total(r) - float(r.extra["syntax_bits"]) for r in mine]
     checks.append(expect_range(
@@ -219,8 +218,8 @@ def structure_function(
     at = min(points, key=sum)
     return [Finding(
         "E5", "The structure function",
-        "Pan, Wang and Li, Figures 3 and 4: the least bits of the data given a model of alpha bits; "
-        "where alpha + h is shortest, the model holds what is regular in the data.",
+        "Pan, Wang and Li, Figures 3 and 4: the least bits of the data given a model of alpha "
+        "bits; where alpha + h is shortest, the model holds what is regular in the data.",
         tuple(checks),
         (Plot("e5-structure", "Bits of the data against bits of the model",
               ("alpha: bits of squeezed weights", "h: bits of the archive"), tuple(curves)),),
@@ -241,7 +240,7 @@ def _controls(settings: StructureSettings, found: dict[str, list[LabRow]]) -> li
     best = min(fresh, key=_total)
     checks = [
         noise_bound_control(noise),
-        control("values drawn anew: width of the best net", f"the least, {settings.fresh_widths[0]}",
+        control("values drawn anew: width of the best net", f"least, {settings.fresh_widths[0]}",
                 f"{best.extra['width']:g}", best.extra["width"] == settings.fresh_widths[0]),
     ]  # fmt: skip
     points = [(float(r.extra["weight_bits"]), _data_bits(r)) for r in found["facts"]]

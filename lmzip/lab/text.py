@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..codec import CodecModel, CodingParameters, token_costs
 from ..errors import UsageError
 
-__all__ = ["block_bits", "bits_by_byte", "words_of"]
+__all__ = ["bits_by_byte", "block_bits", "words_of"]
 
 _WORD = re.compile(r"[^\W\d_]+")
 

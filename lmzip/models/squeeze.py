@@ -3,8 +3,8 @@
 What a message that carries its model would carry: every matrix through the range coder under counts
 that adapt, rows by how large their weights are; scales and gains byte by byte; rotary angles by
 their base; the token table compressed, or, if it is that of the bytes, by its name. `coarsen` makes
-a pack of fewer bits first: weights on a coarser grid, the smallest ones zero. Its identity is another
-one, and that is what comes back.
+a pack of fewer bits first: weights on a coarser grid, the smallest ones zero. Its identity is
+another one, and that is what comes back.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Model:
         freqs = np.maximum(1, np.rint(counts * (_TOTAL / total)).astype(np.int64))
         most = freqs.argmax(axis=1)
         freqs[np.arange(len(freqs)), most] += _TOTAL - freqs.sum(axis=1)
-        return freqs.astype(np.int32)
+        return np.asarray(freqs, np.int32)
 
     def code(self, coder: SymbolCoder, context: int, count: int, symbols: Bytes | None) -> Bytes:
         """Code so many bytes in a context, part by part; the counts follow."""
@@ -107,7 +107,7 @@ def _expected_counts() -> NDArray[np.int64]:
     bell = 1.0 + distance * distance
     bell = 1.0 / (bell * bell * bell * bell * bell)
     counts = np.rint(bell * (_PRIOR * 32 * 0.32) / (mean + 0.5)).astype(np.int64)
-    return np.maximum(counts, 1)
+    return np.asarray(np.maximum(counts, 1))
 
 
 class _Coding:
