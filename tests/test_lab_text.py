@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lmzip.lab.realtext import count_facts, fact_bits, facts_of, position_bits
-from lmzip.lab.text import bits_by_byte, words_of
+from lmzip.lab.text import bits_by_byte, draw_text, words_of
 
 TEXT = (
     "In June the ship of Captain James Cook left Plymouth. It carried 94 men. The men of Cook "
@@ -51,6 +51,15 @@ def test_positions(tiny_model):
     assert max(p.bits_per_byte for p in sentences) >= total
 
 
+def test_texts_are_drawn(tiny_model):
+    """Their bits are what their entropy says; the same seed gives the same text."""
+    text = draw_text(tiny_model, 600, streams=4)
+    assert text == draw_text(tiny_model, 600, streams=4)
+    assert text != draw_text(tiny_model, 600, streams=4, seed=1)
+    random = np.random.default_rng(0).integers(97, 123, len(text)).astype(np.uint8).tobytes()
+    assert bits_by_byte(tiny_model, text).sum() < 0.9 * bits_by_byte(tiny_model, random).sum()
+
+
 def test_words():
     assert words_of("It's 9 o'clock, Ünal!") == ["it", "s", "o", "clock", "ünal"]
 
@@ -62,6 +71,10 @@ def test_the_commands(lmzip, tmp_path):
     rows = [json.loads(line) for line in found.stdout.splitlines()]
     assert {row["kind"] for row in rows} == {"names", "numbers"}
     assert all(row["low"] == 1 for row in rows)
+    assert lmzip("lab", "draw", "-m", "tiny", "-n", "640", "-o", "made.txt").returncode == 0
+    for options in ([], ["--shuffle"]):
+        found = lmzip("lab", "heaps", "made.txt", "--words", "100", *options)
+        assert json.loads(found.stdout)["words"] == 100
     found = lmzip("lab", "positions", "t.txt", "-m", "tiny", "--bytes", "60")
     assert found.returncode == 0, found.stderr
     assert np.isfinite([json.loads(line)["bits_per_byte"] for line in

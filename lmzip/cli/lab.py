@@ -18,7 +18,7 @@ from .lab_tests import (
     heaps_command,
     same_source_command,
 )
-from .lab_text import facts_command, positions_command
+from .lab_text import draw_command, facts_command, positions_command
 from .outcome import Outcome
 
 if TYPE_CHECKING:
@@ -240,6 +240,6 @@ def _write(findings: list[Finding], given: dict[str, Any]) -> None:
 
 for _command in (
     fit_command, density_command, correlate_command, heaps_command, same_source_command,
-    facts_command, positions_command,
+    draw_command, facts_command, positions_command,
 ):  # fmt: skip
     lab.add_command(_command)

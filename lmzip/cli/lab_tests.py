@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,10 @@ def correlate_command(table: Path, bits: str, score: str) -> None:
 
 @click.command("heaps")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TABLE)
+@click.option("--shuffle", is_flag=True, help="Of the words in another order.")
+@click.option("--words", "most", type=click.IntRange(100), metavar="N", help="The first N only.")
 @click.help_option("-h", "--help")
-def heaps_command(texts: tuple[Path, ...]) -> None:
+def heaps_command(texts: tuple[Path, ...], shuffle: bool, most: int | None) -> None:
     """Distinct words against words (Heaps) and frequency against rank (Zipf) of TEXTs.
 
     A word is a run of letters, lower case.
@@ -115,7 +118,10 @@ def heaps_command(texts: tuple[Path, ...]) -> None:
     from ..lab.text import words_of
 
     for path in texts:
-        found = heaps_law(words_of(path.read_text("utf-8", "replace")))
+        words = words_of(path.read_text("utf-8", "replace"))
+        if shuffle:
+            random.Random(0).shuffle(words)
+        found = heaps_law(words[:most])
         print(json.dumps({"text": path.name, **dataclasses.asdict(found)}))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["facts_command", "positions_command"]
+__all__ = ["draw_command", "facts_command", "positions_command"]
 
 _TEXT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -49,6 +49,22 @@ def facts_command(
     for name in models:
         for found in fact_bits(opened_model(name), contents, counts):
             print(json.dumps({"model": name, **dataclasses.asdict(found)}), flush=True)
+
+
+@click.command("draw")
+@click.option("-m", "--model", required=True, metavar="NAME")
+@click.option("-n", "--tokens", type=click.IntRange(1, 1 << 24), default=65536, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.help_option("-h", "--help")
+def draw_command(model: str, tokens: int, seed: int, output: Path) -> None:
+    """Let a model make up a text, for comparison with what people write."""
+    from ..files import atomic_output
+    from ..lab.text import draw_text
+    from .lab_models import opened_model
+
+    with atomic_output(output, overwrite=True) as file:
+        file.write(draw_text(opened_model(model), tokens, seed=seed))
 
 
 @click.command("positions")
