@@ -22,6 +22,7 @@ from .findings import (
     expect,
     expect_range,
 )
+from .netdata import stranger_weights, strangers
 from .rows import LabRow
 from .source import Recipe, Source
 
@@ -88,16 +89,21 @@ def stored_for_half(chances: Floats, klass: int, bits: float = 12.0) -> float:
 
 
 def trained_net(
-    bench: Bench, recipe: Recipe, width: int, sentences: int, settings: ModelSettings
-) -> tuple[TinyNet, dict[str, Any]]:
-    """A net that has seen so many sentences, each once."""
+    bench: Bench, recipe: Recipe, width: int, sentences: int, settings: ModelSettings,
+    *, ignorance: float = 0.0,
+) -> tuple[TinyNet, dict[str, Any]]:  # fmt: skip
+    """A net that has seen so many sentences, each once; of each batch the part `ignorance` had
+    names and values drawn at random, of which only values counted (see `netdata`)."""
     from .nets import Schedule, shape_for, train
 
     task = task_name(
         kind="single pass", source=recipe.sha256, width=width, sentences=sentences, batch=_BATCH,
         rates=(settings.rate, settings.matrix_rate),
+        **({"ignorance": ignorance} if ignorance else {}),
     )  # fmt: skip
     source = Source(recipe)
+    few = round(ignorance * _BATCH)
+    rng = np.random.default_rng([settings.seed, 31])
     pool: dict[int, NDArray[np.uint8]] = {}
 
     def batches(step: int) -> NDArray[np.uint8]:
@@ -105,12 +111,17 @@ def trained_net(
         if number not in pool:
             pool.clear()
             pool[number] = source.draw(_POOL, 1000 + number).rows()
-        return pool[number][at : at + _BATCH]
+        rows = pool[number][at : at + _BATCH]
+        if few:
+            rows = rows.copy()
+            rows[-few:] = strangers(recipe, rows[-few:], rng)
+        return rows
 
     def make(net: TinyNet) -> dict[str, Any]:
         done = train(
             net, batches,
             Schedule(sentences // _BATCH, rate=settings.rate, matrix_rate=settings.matrix_rate),
+            weights=stranger_weights(_BATCH, few) if few else None,
         )  # fmt: skip
         ends = np.unique(np.linspace(0, len(done.losses), 33).astype(int))
         curve = [float(done.losses[a:b].mean()) for a, b in itertools.pairwise(ends)]

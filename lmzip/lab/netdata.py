@@ -18,7 +18,8 @@ from .source import SENTENCE_BYTES, Recipe, Source, parse_sentences
 if TYPE_CHECKING:
     from .nets import TinyNet
 
-__all__ = ["NetDataSettings", "fitted_net", "fresh_values_control", "net_data_scaling"]
+__all__ = ["NetDataSettings", "fitted_net", "fresh_values_control", "net_data_scaling",
+           "stranger_weights", "strangers"]  # fmt: skip
 
 Floats = NDArray[np.float64]
 _VALUE = slice(5, 7)
@@ -81,11 +82,8 @@ def fitted_net(
     batch = min(_BATCH, max(_SMALLEST_BATCH, len(known) // 16))
     steps = max(settings.least_steps, settings.epochs * len(known) // batch)
     every = max(20, steps // 60)
-    strangers = round(settings.ignorance * batch)
-    weights = np.ones((batch, SENTENCE_BYTES), np.float32)
-    if strangers:
-        weights[-strangers:] = 0
-        weights[-strangers:, _VALUE] = 1
+    few = round(settings.ignorance * batch)
+    weights = stranger_weights(batch, few)
 
     def make(net: TinyNet) -> dict[str, Any]:
         rng = np.random.default_rng([settings.seed, 8])
@@ -98,8 +96,8 @@ def fitted_net(
                 part = np.concatenate([part, rng.permutation(len(known))])
             mine, part = part[:batch], part[batch:]
             chosen = known[mine]
-            if strangers:
-                chosen[-strangers:] = _strangers(recipe, chosen[-strangers:], rng)
+            if few:
+                chosen[-few:] = strangers(recipe, chosen[-few:], rng)
             return chosen
 
         def watch(step: int, now: TinyNet) -> bool:
@@ -124,7 +122,16 @@ def fitted_net(
     return bench.net(task, shape_for(settings.width), recipe.alphabet(), make)
 
 
-def _strangers(
+def stranger_weights(batch: int, few: int) -> NDArray[np.float32]:
+    """Weights of losses [batch, 8] where of the last rows only values count."""
+    weights = np.ones((batch, SENTENCE_BYTES), np.float32)
+    if few:
+        weights[-few:] = 0
+        weights[-few:, _VALUE] = 1
+    return weights
+
+
+def strangers(
     recipe: Recipe, rows: NDArray[np.uint8], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """The rows with names and values drawn evenly."""
