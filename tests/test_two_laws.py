@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
 
-from training import two_laws  # noqa: E402
+from training import two_laws
 
 
 def test_rows_and_figure(tmp_path, monkeypatch, capsys):

@@ -163,8 +163,8 @@ def _forgotten(rows: list[LabRow]) -> float:
 def forgetting_controls(small: float, large: float, old_before: float, old_after: float) -> list[
     Check
 ]:  # fmt: skip
-    """The larger net forgets less than half as much; new templates about old facts leave the bits of
-    old values in old templates alone."""
+    """The larger net forgets less than half as much; new templates about old facts leave the bits
+    of old values in old templates alone."""
     rise = old_after / old_before - 1
     return [
         control("bits forgotten by the large net over those by the small one", "less than 0.5",
