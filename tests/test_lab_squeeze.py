@@ -97,6 +97,22 @@ def test_rows_that_repeat_cost_nothing(tiny_pack):
     assert unsqueeze(squeeze(pack).data).identity == identity
 
 
+def test_other_tensors_come_back(tiny_pack):
+    import dataclasses
+
+    from lmzip.engine.weights import pack_identity
+
+    more = {"mixing.made-up": np.arange(-300, 300, dtype="<i2"), "mixing.b": np.zeros(3, np.uint8)}
+    tensors = {n: t for n, t in tiny_pack.tensors.items() if not n.startswith("mixing.")} | more
+    identity = pack_identity(tiny_pack.config, tensors)
+    pack = dataclasses.replace(tiny_pack, tensors=tensors, identity=identity)
+    squeezed = squeeze(pack)
+    assert squeezed.parts["other tensors"] > 100
+    back = unsqueeze(squeezed.data)
+    assert back.identity == identity
+    np.testing.assert_array_equal(back.tensors["mixing.made-up"], more["mixing.made-up"])
+
+
 def test_damage_is_found(tiny_pack):
     data = squeeze(tiny_pack).data
     for bad, message in (

@@ -221,6 +221,7 @@ def squeeze(pack: Pack, *, progress: Progress | None = None) -> Squeezed:
         "shape": bytes([theta, named]) + _short_config(config),
         "weights": weights,
         "token table": tokens,
+        "other tensors": _pack_others(pack),
         "tokenizer": lzma.compress(pack.tokenizer_json.encode(), preset=9 | lzma.PRESET_EXTREME),
         "notes": notes,
         "identity": pack.identity,
@@ -230,6 +231,35 @@ def squeeze(pack: Pack, *, progress: Progress | None = None) -> Squeezed:
     data = MAGIC + b"".join(map(_section, sections.values()))
     assert sum(parts.values()) == len(data)
     return Squeezed(data, parts)
+
+
+def _pack_others(pack: Pack) -> bytes:
+    """What a pack may hold besides its model, such as a start of mixing; compressed."""
+    known = {*expected_tensors(pack.config), "tokens.bytes"}
+    names = sorted(set(pack.tensors) - known)
+    if not names:
+        return b""
+    found = [np.ascontiguousarray(pack.tensors[name]) for name in names]
+    header = [(n, t.dtype.str, list(t.shape)) for n, t in zip(names, found, strict=True)]
+    text = json.dumps(header).encode()
+    body = b"".join(t.tobytes() for t in found)
+    raw = len(text).to_bytes(4, "little") + text + body
+    return lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME)
+
+
+def _unpack_others(data: bytes) -> Tensors:
+    """Raises ValueError, TypeError or LZMAError for what `_pack_others` did not write."""
+    if not data:
+        return {}
+    raw = lzma.decompress(data)
+    start = 4 + int.from_bytes(raw[:4], "little")
+    found: Tensors = {}
+    for name, kind, shape in json.loads(raw[4:start]):
+        dtype = np.dtype(kind)
+        end = start + dtype.itemsize * int(np.prod(shape))
+        found[name] = np.frombuffer(raw[start:end], dtype).reshape(shape)
+        start = end
+    return found
 
 
 def _short_config(config: ModelConfig) -> bytes:
@@ -279,7 +309,7 @@ def unsqueeze(data: bytes) -> Pack:
             raise CorruptError("the squeezed weights are cut short")
         return found
 
-    shape, weights, tokens, tokenizer, notes, identity = (section() for _ in range(6))
+    shape, weights, tokens, others, tokenizer, notes, identity = (section() for _ in range(7))
     try:
         theta, named = shape[0], bool(shape[1])
         config = ModelConfig.from_json(
@@ -287,6 +317,7 @@ def unsqueeze(data: bytes) -> Pack:
         )
         tokenizer_json = lzma.decompress(tokenizer).decode()
         name, selftest, kept_notes = json.loads(notes)
+        more = _unpack_others(others)
         offsets, table = _byte_table() if named else _table(lzma.decompress(tokens))
         turns = rope_turns(config.head_width, _THETAS[theta - 1], None) if theta else None
     except (lzma.LZMAError, ValueError, IndexError, TypeError) as error:
@@ -302,7 +333,7 @@ def unsqueeze(data: bytes) -> Pack:
         tensors[vector] = coding.floats(expected[vector][1], None)
     if turns is None:
         turns = coding.floats((config.head_width,), None).view("<u4").view("<u8")
-    tensors |= {"rope.turns": turns, "tokens.offsets": offsets, "tokens.bytes": table}
+    tensors |= {"rope.turns": turns, "tokens.offsets": offsets, "tokens.bytes": table} | more
     if pack_identity(config, tensors) != identity:
         raise CorruptError("the squeezed weights do not give the identity that they name")
     return Pack(config, tensors, identity, name, tokenizer_json, kept_notes, selftest)
