@@ -333,7 +333,8 @@ def unsqueeze(data: bytes) -> Pack:
         tensors[vector] = coding.floats(expected[vector][1], None)
     if turns is None:
         turns = coding.floats((config.head_width,), None).view("<u4").view("<u8")
-    tensors |= {"rope.turns": turns, "tokens.offsets": offsets, "tokens.bytes": table} | more
+    tensors |= {"rope.turns": turns, "tokens.offsets": offsets, "tokens.bytes": table}
+    tensors |= more
     if pack_identity(config, tensors) != identity:
         raise CorruptError("the squeezed weights do not give the identity that they name")
     return Pack(config, tensors, identity, name, tokenizer_json, kept_notes, selftest)
