@@ -142,7 +142,8 @@ def test_experiments_run_at_any_size(tmp_path):
             facts=32, sentences=512, widths=(12, 16), steps=(0, 3), prunes=(0.0, 0.5), epochs=2,
             fresh_widths=(12, 16), fresh_epochs=2, noise_widths=(12,))),
         (prequential, PrequentialSettings(
-            facts=32, first=7, last=8, width=12, epochs=2, decode=2, noise_sequences=640)),
+            facts=32, first=7, last=8, width=12, epochs=2, decode=2, share_seeds=1,
+            noise_sequences=640)),
         (fine_tuning, FineTuneSettings(model=model, small=12, large=16, new_facts=16, steps=4)),
     )  # fmt: skip
     sound = {

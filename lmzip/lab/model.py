@@ -372,8 +372,9 @@ def _findings(
             tuple(e4),
             (Plot("e4-accuracy", "Right values by frequency class", ("class", "part right"),
                   tuple(accuracy), log_x=False, log_y=False),),
-            "The k* commonest facts, as many as the net has bits for, are right, and those below "
-            "are not.",
+            f"Half of the values near rank {min(ratios, default=0):.2f} to "
+            f"{max(ratios, default=0):.2f} of k* are right. The threshold is soft: k* counts all "
+            "bits that are known, and some of them are parts of values of rarer facts.",
         ),
         Finding(
             "E7", "Knowledge bits a parameter",
