@@ -62,16 +62,21 @@ ITEMS, ITEM_SEED = 256, 1_000_003
 PARAMETERS = CodingParameters(window=SHAPE.context, mixing_bits=0)
 
 
-def shape(task: Task) -> Shape:
-    """The model's."""
-    return dataclasses.replace(SHAPE, vocab=vocabulary_size(task.words))
+def shape(task: Task, width: int = SHAPE.width) -> Shape:
+    """The model's, of that width."""
+    return dataclasses.replace(
+        SHAPE, vocab=vocabulary_size(task.words), width=width, ffn_width=2 * width,
+        head_width=width // SHAPE.heads,
+    )  # fmt: skip
 
 
-def train(task: Task, steps: int, *, rows: int = ROWS, log: Any = print) -> Model:
+def train(
+    task: Task, steps: int, *, rows: int = ROWS, log: Any = print, width: int = SHAPE.width
+) -> Model:
     """A model that has seen `steps` batches."""
     torch.manual_seed(SCHEDULE.seed)
     rng = np.random.default_rng(SCHEDULE.seed)
-    model = Model(shape(task))
+    model = Model(shape(task, width))
     optimizer = Optimizer(model, SCHEDULE)
     began, cpu = time.monotonic(), time.process_time()
     for step in range(1, steps + 1):
@@ -122,7 +127,7 @@ def make_pack(task: Task, model: Model, work: Path) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     torch.save({"model": model.state_dict()}, work / "final.pt")
     (work / "tokenizer.json").write_text(tokenizer_json(task.words), "utf-8")
-    return export_pack(task.name, shape(task), work / "final.pt", work / "tokenizer.json", work)
+    return export_pack(task.name, model.shape, work / "final.pt", work / "tokenizer.json", work)
 
 
 def thoughts(task: Task, tokens: int) -> Thoughts:

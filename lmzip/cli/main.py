@@ -44,6 +44,7 @@ Subcommands (see 'lmzip COMMAND --help'):
   distance    how far documents are from each other, as a matrix and a tree
   schemes     what a file costs given thoughts, by who pays for them
   scaling     bits given a text, against parameters and against thoughts
+  lab         experiments on knowledge, memory and scaling, by streams that decode
 
 \b
 Environment (options on the command line go before):
@@ -58,7 +59,7 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 _SUBCOMMANDS = (
     "models", "info", "measure", "compare", "corpora", "pair", "complexity", "distance", "schemes",
-    "scaling",
+    "scaling", "lab",
 )  # fmt: skip
 """Modules of this package, each with the command of its name."""
 

@@ -54,6 +54,9 @@ def document_options(function: F) -> F:
                          help="Windows as archives have them, or as others count (ideal bits)."),
             click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
                          default="float32", show_default=True, help="Of models in float."),
+            click.option("--squeezed", is_flag=True,
+                         help="Count packs as their compressed weights where a model is counted, "
+                              "too ('lmzip lab squeeze'); takes a while for large ones."),
             click.option("--decode", is_flag=True, help="Decode every archive and compare."),
             click.option("--results", metavar="FILE", type=FilePath(dir_okay=False),
                          help="Keep measurements here; do not make those again that it holds."),
@@ -143,11 +146,16 @@ def model_method(name: str | None, given: dict[str, Any]) -> Method:
     finally:
         bar.close()
     context = model.engine.config.context
+    method: Method
     if rules.name == "codec":
         parameters.window_for(context)
-        return Archives(model, parameters, memory_limit=given["memory_limit"])
-    window = rules.fixed_window or given["window"] or context
-    return Ideal(ExactScorer(model, window), rules, window)
+        method = Archives(model, parameters, memory_limit=given["memory_limit"])
+    else:
+        window = rules.fixed_window or given["window"] or context
+        method = Ideal(ExactScorer(model, window), rules, window)
+    if given["squeezed"]:
+        method.squeezed_bytes = models.squeezed_bytes(model.identity)
+    return method
 
 
 def _float_method(

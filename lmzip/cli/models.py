@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
+_SQUEEZED_AT_ONCE = 20_000_000
+"""Parameters of a model that is compressed just to say how short it is."""
+
 
 def _store(offline: bool = False) -> ModelStore:
     from ..api import models_home
@@ -104,6 +107,11 @@ def model_info(name: str) -> None:
     print(f"{name}")
     print(f"  identity     {pack.identity.hex()} (verified)")
     print(f"  parameters   {config.parameters():,} in {pack.size_bytes() / 1e6:.1f} MB")
+    squeezed = store.squeezed_bytes(pack.identity, largest=_SQUEEZED_AT_ONCE)
+    if squeezed is None:
+        print(f"  squeezed     not known yet ('lmzip lab squeeze {name}')")
+    else:
+        print(f"  squeezed     {squeezed / 1e6:.3f} MB: what a decoder needs, compressed")
     print(
         f"  shape        {config.layers} layers, width {config.width}, "
         f"{config.heads}/{config.kv_heads} heads of {config.head_width}, "

@@ -43,6 +43,8 @@ class Method:
     """Whether there is a way back."""
     believed = True
     """Whether sizes count without the way back; a user's command may write anything."""
+    squeezed_bytes: int | None = None
+    """Of the model's compressed weights, if those are to be counted in place of its pack."""
 
     def measure(
         self, document: str, data: bytes, *, decode: bool, progress: Progress | None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorruptError
-from ..files import append_line
+from ..rowfile import RowFile
 
 __all__ = ["Measurement", "ResultStore", "Settings", "pool", "result_key"]
 
@@ -55,6 +53,8 @@ class Measurement:
     """Tokens that a protocol leaves out."""
     model_bytes: int = 0
     """Size of the pack or the weights: what a receiver without the model would need besides."""
+    model_squeezed: bool = False
+    """Whether those bytes are of compressed weights, as short as they come back exactly."""
     parameters: int = 0
     flops_per_token: float = 0.0
     """Two for every weight of a matrix that a token goes through; attention is not counted."""
@@ -166,6 +166,7 @@ def pool(measurements: Iterable[Measurement]) -> Measurement:
 
 _LINE_START = b'{"archive_bytes": '
 """How every line begins."""
+_FIELDS = tuple(field.name for field in dataclasses.fields(Measurement))
 
 
 class ResultStore:
@@ -173,31 +174,18 @@ class ResultStore:
 
     def __init__(self, path: Path) -> None:
         """Raises CorruptError if the file holds something else, OSError if it cannot be written."""
-        self._path = path
         self._known: dict[str, Measurement] = {}
-        with path.open("ab"):
-            pass
-        data = path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        tail = data[whole:]
-        # A line cut short is ours if whole ones stand before it, or if it says so itself.
-        ours = tail.startswith(_LINE_START) or (whole > 0 and _LINE_START.startswith(tail))
-        if tail and not ours:
-            raise CorruptError(f"{path}: not a file of measurements")
-        names = [f.name for f in dataclasses.fields(Measurement)]
-        for number, line in enumerate(data[:whole].splitlines(), 1):
-            try:
-                fields = json.loads(line)
-                known = {n: fields[n] for n in names if n in fields}
-                measurement = dataclasses.replace(Measurement(**known), resumed=True)
-                if measurement.archive_bytes is None and measurement.ideal_bits is None:
-                    raise ValueError("no bits")
-            except (ValueError, KeyError, TypeError):
-                raise CorruptError(f"{path}, line {number}: not a measurement") from None
-            self._known[measurement.key] = measurement
-        if whole < len(data):
-            # Killed while writing: that document is measured again.
-            os.truncate(path, whole)
+        self._rows = RowFile(
+            path, one="a measurement", many="measurements", line_start=_LINE_START,
+            load=self._load, sort_keys=True,
+        )  # fmt: skip
+
+    def _load(self, fields: dict[str, Any]) -> None:
+        known = {n: fields[n] for n in _FIELDS if n in fields}
+        measurement = dataclasses.replace(Measurement(**known), resumed=True)
+        if measurement.archive_bytes is None and measurement.ideal_bits is None:
+            raise ValueError("no bits")
+        self._known[measurement.key] = measurement
 
     def find(self, key: str) -> Measurement | None:
         """What was measured before."""
@@ -206,4 +194,4 @@ class ResultStore:
     def add(self, measurement: Measurement) -> None:
         """Keep it, on the disk when this returns."""
         self._known[measurement.key] = measurement
-        append_line(self._path, json.dumps(measurement.as_dict(), sort_keys=True).encode() + b"\n")
+        self._rows.append(measurement.as_dict())

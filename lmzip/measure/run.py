@@ -46,9 +46,18 @@ def measure(
         known = store.find(key) if store is not None else None
         back = method.decodes and (decode or not method.believed)
         if known is not None and not (back and known.decompress_s is None):
-            yield dataclasses.replace(known, document=document.name, model=method.name)
+            known = dataclasses.replace(known, document=document.name, model=method.name)
+            yield _with_model(known, method)
             continue
         measurement = method.measure(document.name, data, decode=decode, progress=progress)
         if store is not None:
             store.add(measurement)
-        yield measurement
+        yield _with_model(measurement, method)
+
+
+def _with_model(measurement: Measurement, method: Method) -> Measurement:
+    """The measurement with the size of the model that the method is to count."""
+    size = method.squeezed_bytes
+    if size is None:
+        return measurement
+    return dataclasses.replace(measurement, model_bytes=size, model_squeezed=True)

@@ -172,6 +172,12 @@ class StoreModels:
                 self._named = self._load(self._named_pack(), tokenizing=True)
             return self._named
 
+    def squeezed_bytes(self, identity: bytes) -> int:
+        """What a decoder of that installed model needs, its weights compressed."""
+        found = self._store.squeezed_bytes(identity)
+        assert found is not None
+        return found
+
     def _named_pack(self) -> Pack:
         try:
             return self._store.open(self.name, verify=False)

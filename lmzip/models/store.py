@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import re
@@ -29,7 +30,7 @@ from .registry import KnownModel, known_model, known_models
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
-__all__ = ["InstalledModel", "ModelStore", "default_home"]
+__all__ = ["InstalledModel", "ModelStore", "default_home", "open_pack_file"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -43,6 +44,11 @@ def default_home() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("lmzip", appauthor=False))
+
+
+def open_pack_file(path: Path) -> Pack:
+    """The pack in a file, verified. Raises CorruptError or VersionError."""
+    return Pack.open(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +146,35 @@ class ModelStore:
             if pack.identity.startswith(identity):
                 return pack
         return None
+
+    def squeezed_bytes(self, identity: bytes, *, largest: int | None = None) -> int | None:
+        """Bytes that a decoder needs of the model of that identity, its weights compressed.
+
+        They are found once and kept beside the packs. None for a model of more than `largest`
+        parameters that was not squeezed before. Raises ModelNotFoundError.
+        """
+        from .squeeze import decoder_bytes
+
+        kept = self.folder / "squeezed.json"
+        known: dict[str, int] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(kept.read_text("utf-8"))
+        key = identity.hex()
+        if isinstance(known, dict) and type(known.get(key)) is int:
+            return known[key]
+        pack = self.find(identity)
+        if pack is None:
+            raise ModelNotFoundError("the model is not installed")
+        if largest is not None and pack.config.parameters() > largest:
+            return None
+        size = decoder_bytes(pack)
+        with contextlib.suppress(OSError):  # where nothing can be kept, it is found again
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".squeezed-")
+            with os.fdopen(handle, "w") as file:
+                json.dump((known if isinstance(known, dict) else {}) | {key: size}, file)
+            os.replace(temporary, kept)
+        return size
 
     def pull(self, name: str, *, force: bool = False, progress: Progress | None = None) -> Pack:
         """Fetch and convert a known model; returns at once if it is there already.

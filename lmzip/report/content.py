@@ -103,7 +103,8 @@ def measurement_tables(measurements: Sequence[Measurement]) -> list[Table]:
                 describe_method(total),
                 columns,
                 tuple(rows),
-                f"With the model's own {total.model_bytes:,} bytes, once: "
+                f"With the model's own {total.model_bytes:,} bytes"
+                f"{' (squeezed)' if total.model_squeezed else ''}, once: "
                 f"{total.two_part_bits_per_byte:.4f} bits/byte.{_speeds(mine)}",
                 decimals,
             )
@@ -159,9 +160,10 @@ def comparison_tables(comparison: Comparison, *, all_pairs: bool = True) -> list
         "information under the model's predictions, nothing was coded; `partial`: over the bytes "
         "that the protocol scores, which makes it no rival of the others; `not decoded`: whatever "
         "the command wrote, no rival either (a way back, behind ;;, makes it one). `with model`: "
-        "the model's own bytes added once. FLOPs are two for every weight of a matrix that a token "
-        "goes through. Pareto: no other method is both smaller and faster to compress."
-        f"{_speeds(methods_of)}{_alike(methods_of)}",
+        "the model's own bytes added once"
+        f"{', compressed where they are a pack' * any(m.model_squeezed for m in methods_of)}. "
+        "FLOPs are two for every weight of a matrix that a token goes through. Pareto: no other "
+        f"method is both smaller and faster to compress.{_speeds(methods_of)}{_alike(methods_of)}",
         (0, 0, 0, 4, 4, 1, 1, 0, 1, 0, 0),
     )  # fmt: skip
     names = tuple(_marked(m) for m in methods_of)

@@ -32,8 +32,11 @@ def curves_figure(
     note: str = "",
     *,
     logarithmic: bool = False,
+    log_y: bool = False,
+    bare_dashes: bool = False,
 ) -> Figure:
-    """A figure of them all; `labels` are those of x and y.
+    """A figure of them all; `labels` are those of x and y. With `bare_dashes`, dashed lines have no
+    marks.
 
     Raises UsageError if matplotlib is not installed.
     """
@@ -41,6 +44,7 @@ def curves_figure(
         for curve in curves:
             colour = _COLOURS[curve.colour % len(_COLOURS)]
             style, alpha = ("o--", 0.7) if curve.dashed else ("o-", 1.0)
+            style = "--" if curve.dashed and bare_dashes else style
             label = _label(curve.name)
             axes.plot(curve.x, curve.y, style, color=colour, label=label, markersize=4, alpha=alpha)
             axes.vlines(curve.x, curve.low, curve.high, color=colour, alpha=0.5)
@@ -48,7 +52,10 @@ def curves_figure(
             axes.set_xscale("log")
         elif all(x == int(x) for curve in curves for x in curve.x):
             axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        if log_y:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         axes.legend(fontsize=8)
     return Figure(title, drawn[0], note)
 

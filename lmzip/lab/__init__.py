@@ -1,0 +1,1 @@
+"""The laboratory: experiments on knowledge, memory and scaling, by lengths of streams."""
