@@ -192,7 +192,7 @@ class ResultStore:
                 measurement = dataclasses.replace(Measurement(**known), resumed=True)
                 if measurement.archive_bytes is None and measurement.ideal_bits is None:
                     raise ValueError("no bits")
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise CorruptError(f"{path}, line {number}: not a measurement") from None
             self._known[measurement.key] = measurement
         if whole < len(data):

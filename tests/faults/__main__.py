@@ -82,8 +82,14 @@ def _power(harness, arguments, report) -> None:
     from .power import Disk
 
     for name in arguments.commands:
-        with harness.run(COMMANDS[name], traced=True) as outcome:
-            disk = Disk(COMMANDS[name], str(outcome.folder))
+        command = COMMANDS[name]
+
+        def fresh(lines: str = command.lines) -> None:
+            if lines:
+                os.unlink(lines)
+
+        with harness.run(command, traced=True, before=fresh) as outcome:
+            disk = Disk(command, str(outcome.folder))
             disk.follow(outcome.trace)
             disk.ended_well()
             report["power"] += 1
