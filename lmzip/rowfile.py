@@ -50,7 +50,7 @@ class RowFile:
         for number, line in enumerate(data[:whole].splitlines(), 1):
             try:
                 load(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise CorruptError(f"{path}, line {number}: not {one}") from None
         if tail:  # killed while writing
             os.truncate(path, whole)

@@ -96,5 +96,7 @@ class ModelConfig:
             fields: dict[str, Any] = json.loads(text)
             fields["suppressed"] = tuple(fields.get("suppressed", ()))
             return cls(**fields)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
             raise CorruptError(f"model config: {error}") from None
+        except RecursionError:
+            raise CorruptError("model config: nested too deeply") from None

@@ -97,8 +97,10 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[Tensors, dict[str, s
             )
             if entry["dtype"] == "BF16":
                 bfloat16.add(name)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise CorruptError(f"{path.name}: bad safetensors header: {error}") from None
+    except RecursionError:
+        raise CorruptError(f"{path.name}: bad safetensors header: nested too deeply") from None
     return tensors, metadata, bfloat16
 
 
@@ -200,7 +202,12 @@ class Pack:
             config_text, name = metadata["lmzip.config"], metadata["lmzip.name"]
             tokenizer_json, selftest = metadata["lmzip.tokenizer"], metadata["lmzip.selftest"]
             notes = json.loads(metadata.get("lmzip.notes", "{}"))
-        except (KeyError, ValueError):
+            if not isinstance(notes, dict):
+                raise ValueError("no notes")
+            texts = (config_text, name, tokenizer_json, selftest)
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("no text")
+        except (KeyError, ValueError, TypeError, ArithmeticError, RecursionError):
             raise CorruptError(f"{path.name}: not an lmzip pack") from None
         if version != PACK_VERSION:
             raise VersionError(

@@ -83,7 +83,8 @@ def atomic_output(
     those of `like` if that is a regular file; else those of the file that is replaced; else the
     umask's; and at most `within`, and at most those of the file that is replaced. What a file
     system refuses of these is logged as a warning. Raises FileExistsError if the target exists and
-    `overwrite` is false; on any error nothing is left behind.
+    `overwrite` is false; on any error nothing is left behind, but for one: where the disk fails to
+    keep the new name, the file is there and OSError says that it may not last.
     """
     if not replaces(target):
         with _open_as_it_is(target) as file:
@@ -111,7 +112,7 @@ def atomic_output(
         if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename, error.filename2 = str(shown), None  # not a name that nobody knows
         raise
-    _sync_folder(target.parent)
+    _sync_folder(target.parent, shown)
 
 
 class _Named(io.FileIO):
@@ -176,14 +177,23 @@ def _sync(file: IO[bytes], shown: Path) -> None:
         _LOG.warning("%s: is written, but perhaps not to the disk yet: %s", shown, error.strerror)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Names are on the disk, too, where that can be asked for."""
-    with contextlib.suppress(OSError):
+def _sync_folder(folder: Path, shown: Path) -> None:
+    """Names are on the disk, too, where that can be asked for.
+
+    Raises OSError if the name `shown` may be lost, though the file is there: nothing that it was
+    made from may go.
+    """
+    try:
         handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:
+        if os.name != "posix" or error.errno in _NO_SYNC:
+            return
+        error.filename = str(shown)
+        raise
 
 
 def _dress(
@@ -242,3 +252,5 @@ def append_line(path: Path, line: bytes) -> None:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     os.ftruncate(file.fileno(), before)
             raise
+    if not before:  # perhaps a new file
+        _sync_folder(Path(os.path.realpath(path)).parent, path)

@@ -188,7 +188,9 @@ def read_folder(folder: Path, name: str) -> Checkpoint:
     """
     try:
         return _read_folder(folder, name)
-    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
+    except (
+        TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError,
+    ) as error:  # fmt: skip
         raise CorruptError(f"{folder}: a field is missing or of a wrong type: {error}") from None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, UnsupportedModelError
 from .checkpoint import SUPPORTED, Architecture, Checkpoint
+from .gguf_bounds import require_bounds
 
 __all__ = ["read_gguf"]
 
@@ -60,18 +63,34 @@ def _interleaved_to_halves(rows: NDArray[np.float64], heads: int) -> NDArray[np.
     return rows.reshape(heads, width // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
+@contextlib.contextmanager
+def _well_formed(path: Path) -> Iterator[None]:
+    """What the gguf library raises where a file is not as it expects becomes a CorruptError."""
+    try:
+        yield
+    except (
+        ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+        RecursionError, NotImplementedError,
+    ) as error:  # fmt: skip
+        what = f"{error}".splitlines()[:1] or [type(error).__name__]
+        raise CorruptError(f"{path.name}: not a readable GGUF file: {what[0]}") from None
+
+
 def read_gguf(path: Path, name: str) -> Checkpoint:
     """The checkpoint in a GGUF file with a byte-level BPE tokenizer.
 
     Raises CorruptError or UnsupportedModelError.
     """
+    with _well_formed(path):
+        require_bounds(path)
+        return _read_gguf(path, name)
+
+
+def _read_gguf(path: Path, name: str) -> Checkpoint:
     import gguf
     from gguf.quants import dequantize
 
-    try:
-        reader = gguf.GGUFReader(path)
-    except (ValueError, IndexError, KeyError, OSError) as error:
-        raise CorruptError(f"{path.name}: not a readable GGUF file: {error}") from None
+    reader = gguf.GGUFReader(path)
 
     def field(key: str, default: Any = None) -> Any:
         entry = reader.fields.get(key)
@@ -116,12 +135,13 @@ def read_gguf(path: Path, name: str) -> Checkpoint:
         if entry is None:
             raise CorruptError(f"{path.name}: tensor {_gguf_name(key)} is missing")
         used.add(entry.name)
-        values = dequantize(entry.data, entry.tensor_type).astype(np.float64)
-        if kind == "llama" and ".q_proj." in key:
-            return _interleaved_to_halves(values, heads)
-        if kind == "llama" and ".k_proj." in key:
-            return _interleaved_to_halves(values, kv_heads)
-        return values
+        with _well_formed(path):
+            values = dequantize(entry.data, entry.tensor_type).astype(np.float64)
+            if kind == "llama" and ".q_proj." in key:
+                return _interleaved_to_halves(values, heads)
+            if kind == "llama" and ".k_proj." in key:
+                return _interleaved_to_halves(values, kv_heads)
+            return values
 
     return Checkpoint(
         architecture=architecture,

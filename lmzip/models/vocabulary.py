@@ -48,7 +48,19 @@ def token_table(tokenizer_json: str, vocab: int, bos: int) -> TokenTable:
     left are appended to the vocabulary and share the weights of the nearest byte's token. Raises
     UnsupportedModelError.
     """
-    tokenizer = json.loads(tokenizer_json)
+    try:
+        return _token_table(json.loads(tokenizer_json), vocab, bos)
+    except (
+        ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError,
+    ) as error:  # fmt: skip
+        raise UnsupportedModelError(
+            f"the tokenizer's JSON is not as the tokenizers library has it "
+            f"({type(error).__name__}: {error})"
+        ) from None
+
+
+def _token_table(tokenizer: dict[str, Any], vocab: int, bos: int) -> TokenTable:
+    """See `token_table`."""
     model = tokenizer.get("model", {})
     if model.get("type", "BPE") != "BPE":
         raise UnsupportedModelError(f"tokenizer model {model.get('type')!r} is not supported")

@@ -1,0 +1,1 @@
+"""Faults injected into whole runs of the command: failing calls, kills, a full disk, a loss of power."""

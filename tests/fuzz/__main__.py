@@ -1,0 +1,44 @@
+"""python -m tests.fuzz NAME... --inputs N --seed S: run targets; without names, list them."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from .loop import attempt, fuzz
+from .targets import TARGETS
+
+FOUND = Path(__file__).parent / "found"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TARGETS))
+    parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="write what was found to found/")
+    arguments = parser.parse_args()
+    if not arguments.names:
+        print("\n".join(f"{name:12}{made.__doc__}" for name, made in TARGETS.items()))
+    faults = 0
+    for name in arguments.names:
+        target = TARGETS[name]()
+        result = fuzz(target, arguments.inputs, arguments.seed)
+        print(
+            f"{name:12}{result.inputs:9} inputs {result.accepted:8} accepted {result.lines:5} lines "
+            f"{result.kept:5} kept {result.seconds:7.1f} s  {len(result.found)} faults",
+            flush=True,
+        )
+        for problem, data in result.found.items():
+            faults += 1
+            print(f"    {attempt(target, data)[1] or problem} <- {data[:120]!r}", flush=True)
+            if arguments.keep:
+                file = FOUND / f"{name}--{hashlib.sha256(data).hexdigest()[:10]}"
+                file.write_bytes(data)
+    return int(faults > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
