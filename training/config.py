@@ -58,6 +58,10 @@ class Shape:
     context: int = 2048
     norm_eps: float = 1e-6
     rope_theta: float = 10000.0
+    ngrams: tuple[int, ...] = ()
+    """Orders of the hashed n-grams that have rows beside the embedding: 2 is the last two tokens."""
+    ngram_rows: int = 65536
+    ngram_width: int = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Schedule:
     seed: int = 1
     batch: int = 16384
     micro_batch: int = 4096
+    candidates: int = 0
+    """Rows of the head that a micro-batch is trained on before the decay; 0: all of them."""
     stable_length: int = 512
     decay_length: int = 2048
     warmup_tokens: int = 3_000_000
@@ -79,6 +85,8 @@ class Schedule:
     muon_decay: float = 0.02
     adam_lr: float = 3e-3
     gain_lr: float = 3e-3
+    table_lr: float = 3e-3
+    """For the rows of n-grams."""
     clip: float = 1.0
     checkpoint_minutes: float = 5.0
     evaluate_steps: int = 1000
@@ -109,7 +117,7 @@ def load(path: Path) -> Config:
     data = tomllib.loads((path.parent / table["data"]).read_text("utf-8"))
     return Config(
         name=table["name"],
-        shape=Shape(**table["shape"]),
+        shape=Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in table["shape"].items()}),
         schedule=Schedule(**table.get("schedule", {})),
         data=_data(data),
     )

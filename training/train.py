@@ -9,16 +9,18 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from . import model as models
-from .config import Config, Schedule
+from .config import Config, Schedule, Shape
 from .data import Place, Rows
 from .evaluate import held_out_bits
 from .model import Model
 from .optimizer import Optimizer
 from .parallel import Team, compile_model
+from .text import generator
 
 _KEPT = 2
 
@@ -62,7 +64,7 @@ class Run:
         self.progress = Progress()
         self.stop = False
         forward = compile_model(self.model) if compiled else self.model
-        self.team = Team(self.model, forward, workers, compiled)
+        self.team = Team(self.model, forward, workers, compiled, self.schedule.batch)
         self.optimizer.orthogonals = self.team.orthogonals
 
     @property
@@ -70,6 +72,22 @@ class Run:
         """The sequences' length now, in tokens."""
         decaying = self.progress.decay_start >= 0
         return self.schedule.decay_length if decaying else self.schedule.stable_length
+
+    def candidates(self, targets: torch.Tensor, part: int) -> torch.Tensor | None:
+        """Rows of the head for these targets: theirs, and others by chance; None: all rows.
+
+        All in the decay, and where the targets are too many to leave room for others.
+        """
+        wanted, vocab = self.schedule.candidates, self.config.shape.vocab
+        if not wanted or self.progress.decay_start >= 0:
+            return None
+        certain = np.unique(targets.numpy())
+        others = np.setdiff1d(np.arange(vocab), certain, assume_unique=True)
+        if wanted - len(certain) < wanted // 8:
+            return None
+        rng = generator("candidates", self.schedule.seed, self.progress.step, part)
+        drawn = rng.choice(others, wanted - len(certain), replace=False)
+        return torch.from_numpy(np.sort(np.concatenate([certain, drawn])))
 
     def step(self) -> tuple[float, float]:
         """One step; returns (bits a token, the gradient's norm)."""
@@ -79,7 +97,7 @@ class Run:
         targets = torch.from_numpy(sequences).to(self.device)
         inputs = F.pad(targets[:, :-1], (1, 0))  # the start token is 0
         each = max(1, schedule.micro_batch // length)
-        loss = self.team.gradients(inputs, targets, each)
+        loss = self.team.gradients(inputs, targets, each, self.candidates)
         norm = self.optimizer.step(rate(schedule, self.progress))
         self.progress.step += 1
         self.progress.tokens += targets.numel()
@@ -133,7 +151,10 @@ class Run:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != dataclasses.asdict(self.config.shape):
+        if "progress" not in state:  # weights alone, as `training.restore` writes them
+            self.model.load_state_dict(state["model"])
+            return
+        if Shape(**state["config"]) != self.config.shape:
             raise ValueError(f"{path.name} is of another shape")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -217,10 +238,10 @@ def run(
         torch.set_num_threads(threads)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     this = Run(config, work, device, workers, compiled)
-    checkpoints = sorted(this.folder.glob("step-*.pt"))
-    if checkpoints or start:
-        this.load(checkpoints[-1] if checkpoints else start)  # type: ignore[arg-type]
-        this.log(f"resumed at step {this.progress.step}")
+    found = sorted(this.folder.glob("step-*.pt")) or sorted(this.folder.glob("start.pt"))
+    if found or start:
+        this.load(found[-1] if found else start)  # type: ignore[arg-type]
+        this.log(f"goes on at step {this.progress.step}")
 
     def stop(*_: object) -> None:
         this.stop = True

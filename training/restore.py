@@ -1,0 +1,116 @@
+"""A pack's integers to a checkpoint that training can go on from (`python -m training.restore`).
+
+Rounding to 8 bits is all that was lost. With a tokenizer of its own, the new run's embedding takes
+the rows of tokens that both have; every other token gets the mean of the old tokens it consists of.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer as Backend
+from torch import Tensor
+
+from lmzip.engine.arithmetic import hadamard_block
+from lmzip.engine.config import ModelConfig
+from lmzip.engine.weights import Pack
+from lmzip.models.vocabulary import token_table
+
+from . import config as configs
+from .model import Model
+
+
+def _unrotated(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of the conversion's rotation: rows [N, K] times the block Hadamard matrix."""
+    block = hadamard_block(rows.shape[1])
+    matrix = np.ones((1, 1))
+    while len(matrix) < block:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return (rows.reshape(len(rows), -1, block) @ matrix).reshape(rows.shape)
+
+
+def _matrix(pack: Pack, name: str) -> Tensor:
+    scale = pack.tensors[f"{name}.scale"].astype(np.float64)
+    rows = _unrotated(pack.matrix(name).astype(np.float64) * scale[:, None])
+    return torch.from_numpy(rows.astype(np.float32))
+
+
+def weights(pack: Pack) -> dict[str, Tensor]:
+    """The pack's weights in binary32, by the names that `training.model.Model` has for them."""
+    config: ModelConfig = pack.config
+
+    def vector(name: str) -> Tensor:
+        return torch.from_numpy(np.array(pack.tensors[name], np.float32))
+
+    out = {"embed_tokens.weight": _matrix(pack, "embed"), "norm.weight": vector("norm")}
+    kv = config.kv_heads * config.head_width
+    sizes = [config.heads * config.head_width, kv, kv]
+    for i in range(config.layers):
+        source, target = f"layers.{i}", f"layers.{i}"
+        out[f"{target}.input_layernorm.weight"] = vector(f"{source}.attention_norm")
+        out[f"{target}.post_attention_layernorm.weight"] = vector(f"{source}.ffn_norm")
+        for x, part in zip("qkv", _matrix(pack, f"{source}.qkv").split(sizes), strict=True):
+            out[f"{target}.self_attn.{x}_proj.weight"] = part.contiguous()
+        for x in "qk":
+            out[f"{target}.self_attn.{x}_norm.weight"] = vector(f"{source}.{x}_norm")
+        out[f"{target}.self_attn.o_proj.weight"] = _matrix(pack, f"{source}.o")
+        gate, up = _matrix(pack, f"{source}.gate_up").chunk(2)
+        out[f"{target}.mlp.gate_proj.weight"] = gate.contiguous()
+        out[f"{target}.mlp.up_proj.weight"] = up.contiguous()
+        out[f"{target}.mlp.down_proj.weight"] = _matrix(pack, f"{source}.down")
+    return out
+
+
+def transferred(rows: Tensor, old: Pack, tokenizer: Path) -> Tensor:
+    """Rows of the embedding for another tokenizer's tokens."""
+    text = tokenizer.read_text("utf-8")
+    backend = Backend.from_str(text)
+    table = token_table(text, backend.get_vocab_size(), 0)
+    offsets = old.tensors["tokens.offsets"]
+    joined = bytes(old.tensors["tokens.bytes"])
+    known = {joined[a:b]: i for i, (a, b) in enumerate(zip(offsets, offsets[1:], strict=False))}
+    merges = Backend.from_str(old.tokenizer_json)
+    out = []
+    for i, token in enumerate(table.token_bytes):
+        if i == 0:
+            out.append(rows[old.config.bos])
+        elif token in known:
+            out.append(rows[known[token]])
+        else:
+            whole = token.decode("utf-8", "ignore")
+            ids = (
+                merges.encode(whole, add_special_tokens=False).ids
+                if whole.encode() == token
+                else [known[token[j : j + 1]] for j in range(len(token))]
+            )
+            out.append(rows[ids].mean(0))
+    return torch.stack(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.restore", description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("pack", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("build/training"))
+    args = parser.parse_args()
+    config = configs.load(args.config)
+    torch.manual_seed(config.schedule.seed)
+    model, pack = Model(config.shape), Pack.open(args.pack)
+    found = weights(pack)
+    tokenizer = args.work / "tokenizer.json"
+    found["embed_tokens.weight"] = transferred(found["embed_tokens.weight"], pack, tokenizer)
+    missing, unexpected = model.load_state_dict(found, strict=False)
+    if unexpected or any(not name.startswith("ngrams.") for name in missing):
+        raise ValueError(f"the pack is of another shape: {missing} {unexpected}")
+    target = args.work / config.name / "start.pt"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": model.state_dict()}, target)
+    print(target)
+
+
+if __name__ == "__main__":
+    main()
