@@ -19,9 +19,12 @@ from .tokenizer import START
 
 def hub_config(shape: Shape) -> dict[str, Any]:
     """The config.json of that shape."""
+    kind: dict[str, Any] = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+    if shape.ngrams:
+        sizes = {"ngram_rows": shape.ngram_rows, "ngram_width": shape.ngram_width}
+        kind = {"model_type": "lmzip", "ngrams": list(shape.ngrams), **sizes}
     return {
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
+        **kind,
         "hidden_size": shape.width,
         "intermediate_size": shape.ffn_width,
         "num_hidden_layers": shape.layers,
@@ -53,6 +56,8 @@ def last_checkpoint(folder: Path) -> Path:
 def write_folder(shape: Shape, checkpoint: Path, tokenizer: Path, target: Path) -> None:
     """A Hugging Face folder: config.json, tokenizer.json, model.safetensors in binary32."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
+    for i, table in enumerate(state.pop("ngrams.tables", ())):
+        state[f"ngrams.tables.{i}"] = table
     target.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value.float().contiguous() for name, value in state.items()}
     save_file(tensors, str(target / "model.safetensors"), {"format": "pt"})

@@ -85,6 +85,9 @@ def _config(arch: Architecture, table: TokenTable, bos: int) -> ModelConfig:
         qkv_bias=arch.qkv_bias,
         qk_norm=arch.qk_norm,
         tied=arch.tied,
+        ngrams=arch.ngrams,
+        ngram_rows=arch.ngram_rows,
+        ngram_width=arch.ngram_width,
     )
 
 
@@ -103,6 +106,18 @@ class _Builder:
 
     def vector(self, name: str, source: str) -> None:
         self.tensors[name] = self.get(source).astype(np.float32)
+
+    def ngrams(self, arch: Architecture) -> None:
+        """The rows of n-grams, rotated, and each order's columns of the projection."""
+        proj = self.get("model.ngrams.proj.weight")
+        for i, order in enumerate(arch.ngrams):
+            rows = self.get(f"model.ngrams.tables.{i}")
+            block = hadamard_block(rows.shape[1])
+            name = f"ngrams.{order}"
+            rounded, steps = _quantize_rows(_rotate_rows(rows) * block)
+            self.tensors[f"{name}.rows"], self.tensors[f"{name}.steps"] = rounded, steps
+            first = i * arch.ngram_width
+            self.matrix(f"{name}.proj", proj[:, first : first + arch.ngram_width])
 
     def layer(self, index: int, arch: Architecture) -> None:
         source, target = f"model.layers.{index}.", f"layers.{index}."
@@ -151,6 +166,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     if not arch.tied:
         builder.matrix("head", extended(checkpoint.tensor("lm_head.weight")))
     builder.vector("norm", "model.norm.weight")
+    builder.ngrams(arch)
     report("converting", 2, total)
     for index in range(arch.layers):
         builder.layer(index, arch)
@@ -202,18 +218,19 @@ def write_pack(pack: Pack, path: Path) -> None:
         raise
 
 
-_DTYPE_NAMES = {"|u1": "U8", "<u4": "U32", "<f4": "F32", "<u8": "U64"}
+_DTYPE_NAMES = {"|u1": "U8", "|i1": "I8", "<u4": "U32", "<f4": "F32", "<u8": "U64"}
 
 
 def _write_safetensors(tensors: Tensors, metadata: dict[str, str], file: BinaryIO) -> None:
     """The tiled matrices first and on multiples of 64 bytes, where vector loads want them.
 
     The format leaves no room between tensors, but the sizes of tiled matrices are multiples of 64,
-    and its header may end in blanks.
+    and its header may end in blanks. Then the rows of n-grams: one of 64 bytes is in one cache line.
     """
 
     def order(name: str) -> tuple[int, str]:
-        return (0 if tensors[name].ndim == 4 else 9 - tensors[name].itemsize, name)
+        tiled, rows = tensors[name].ndim == 4, tensors[name].dtype == np.int8
+        return (0 if tiled else 1 if rows else 10 - tensors[name].itemsize, name)
 
     names = sorted(tensors, key=order)
     header: dict[str, Any] = {"__metadata__": metadata}
