@@ -72,7 +72,7 @@ class Schedule:
     batch: int = 16384
     micro_batch: int = 4096
     candidates: int = 0
-    """Rows of the head that a micro-batch is trained on before the decay; 0: all of them."""
+    """Rows of the head that a micro-batch is trained on until the decay's end; 0: all of them."""
     stable_length: int = 512
     decay_length: int = 2048
     warmup_tokens: int = 3_000_000

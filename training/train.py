@@ -24,6 +24,9 @@ from .text import generator
 
 _KEPT = 2
 
+_ALL_ROWS_BELOW = 0.15
+"""Below this part of the learning rate the head is trained on all its rows."""
+
 
 @dataclasses.dataclass
 class Progress:
@@ -76,10 +79,11 @@ class Run:
     def candidates(self, targets: torch.Tensor, part: int) -> torch.Tensor | None:
         """Rows of the head for these targets: theirs, and others by chance; None: all rows.
 
-        All in the decay, and where the targets are too many to leave room for others.
+        All at the decay's end, and where the targets are too many to leave room for others.
         """
         wanted, vocab = self.schedule.candidates, self.config.shape.vocab
-        if not wanted or self.progress.decay_start >= 0:
+        decaying = self.progress.decay_start >= 0
+        if not wanted or (decaying and rate(self.schedule, self.progress) < _ALL_ROWS_BELOW):
             return None
         certain = np.unique(targets.numpy())
         others = np.setdiff1d(np.arange(vocab), certain, assume_unique=True)
