@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmzip.engine import RADIX, Pack
+from lmzip.engine import RADIX
 from lmzip.engine.reference import ReferenceEngine
-from lmzip.engine.selftest import require_selftest, selftest_digest
-from lmzip.errors import EngineError
 from lmzip.models.checkpoint import read_folder
 from lmzip.models.convert import build_pack
 

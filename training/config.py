@@ -117,7 +117,9 @@ def load(path: Path) -> Config:
     data = tomllib.loads((path.parent / table["data"]).read_text("utf-8"))
     return Config(
         name=table["name"],
-        shape=Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in table["shape"].items()}),
+        shape=Shape(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in table["shape"].items()}
+        ),
         schedule=Schedule(**table.get("schedule", {})),
         data=_data(data),
     )

@@ -7,6 +7,7 @@ the rows of tokens that both have; every other token gets the mean of the old to
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def transferred(rows: Tensor, old: Pack, tokenizer: Path) -> Tensor:
     table = token_table(text, backend.get_vocab_size(), 0)
     offsets = old.tensors["tokens.offsets"]
     joined = bytes(old.tensors["tokens.bytes"])
-    known = {joined[a:b]: i for i, (a, b) in enumerate(zip(offsets, offsets[1:], strict=False))}
+    known = {joined[a:b]: i for i, (a, b) in enumerate(itertools.pairwise(offsets))}
     merges = Backend.from_str(old.tokenizer_json)
     out = []
     for i, token in enumerate(table.token_bytes):

@@ -109,13 +109,13 @@ class _Builder:
 
     def ngrams(self, arch: Architecture) -> None:
         """The rows of n-grams, rotated, and each order's columns of the projection."""
-        proj = self.get("model.ngrams.proj.weight")
         for i, order in enumerate(arch.ngrams):
             rows = self.get(f"model.ngrams.tables.{i}")
             block = hadamard_block(rows.shape[1])
             name = f"ngrams.{order}"
             rounded, steps = _quantize_rows(_rotate_rows(rows) * block)
             self.tensors[f"{name}.rows"], self.tensors[f"{name}.steps"] = rounded, steps
+            proj = self.get("model.ngrams.proj.weight")
             first = i * arch.ngram_width
             self.matrix(f"{name}.proj", proj[:, first : first + arch.ngram_width])
 
@@ -225,7 +225,7 @@ def _write_safetensors(tensors: Tensors, metadata: dict[str, str], file: BinaryI
     """The tiled matrices first and on multiples of 64 bytes, where vector loads want them.
 
     The format leaves no room between tensors, but the sizes of tiled matrices are multiples of 64,
-    and its header may end in blanks. Then the rows of n-grams: one of 64 bytes is in one cache line.
+    and its header may end in blanks. Then the rows of n-grams: one of 64 bytes is one cache line.
     """
 
     def order(name: str) -> tuple[int, str]:
