@@ -185,8 +185,8 @@ def test_ngrams_agree_with_training(tmp_path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file
 
-    from training.config import Shape
-    from training.model import Model
+    from lmzip.training.model import Model
+    from lmzip.training.shape import Shape
 
     folder = tiny.write_folder(tmp_path / "right", "lmzip", seed=3, **KINDS["lmzip"])
     engine = ReferenceEngine(build_pack(read_folder(folder, "right")))

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from lmzip.training.loop import Place, generator
+
 from . import text as texts
 from . import tokenizer as tokenizers
 from .config import DataConfig, Group
@@ -46,7 +48,7 @@ def _encode_parts(task: tuple[list[tuple[int, str]], Group, str]) -> list[tuple[
         if _worker.forbidden.hits(raw):
             out.append((len(raw), None))
             continue
-        changed = texts.change(part, group, texts.generator("change", key, index))
+        changed = texts.change(part, group, generator("change", key, index))
         ids = _worker.tokenizer.encode(changed, add_special_tokens=False).ids
         out.append((len(changed.encode()), np.array(ids, np.uint16)))
     return out
@@ -60,7 +62,7 @@ def _slice(parts: list[str], start: float, size: float, key: str) -> Iterator[tu
     total = sum(map(len, parts))
     done, end, count = (int(start) // total) * total, start + size, int(start) // total
     while done < end:
-        for i in texts.generator("pass", key, count).permutation(len(parts)):
+        for i in generator("pass", key, count).permutation(len(parts)):
             if start <= done < end:
                 yield count * len(parts) + int(i), parts[i]
             done += len(parts[i])
@@ -105,10 +107,10 @@ def make_tokenizer(corpora: Path, work: Path, data: DataConfig) -> Path:
     def sample() -> Iterator[str]:
         for group, path, share in _shares(corpora, data):
             documents, _ = texts.training_documents(path, data)
-            parts = texts.cut(documents, texts.generator("cut", data.seed, path.name))
+            parts = texts.cut(documents, generator("cut", data.seed, path.name))
             key = f"tokenizer {path.name}"
             for i, part in _slice(parts, 0, share * data.tokenizer_mb * 1e6, key):
-                yield texts.change(part, group, texts.generator("change", key, i))
+                yield texts.change(part, group, generator("change", key, i))
 
     trained = tokenizers.train(sample(), data.vocab)
     if trained.get_vocab_size() > data.vocab:
@@ -159,7 +161,7 @@ def make_shard(
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for group, path, share in _shares(corpora, data):
             documents, _ = texts.training_documents(path, data)
-            parts = texts.cut(documents, texts.generator("cut", data.seed, path.name))
+            parts = texts.cut(documents, generator("cut", data.seed, path.name))
             size = share * data.shard_mb * 1e6
             chosen = list(_slice(parts, number * size, size, f"{data.seed} {path.name}"))
             step = _TASK_PARTS if len(chosen) < 20 * _TASK_PARTS else 8 * _TASK_PARTS
@@ -181,7 +183,7 @@ def make_shard(
             print(f"shard {number}: {path.name} {report[path.name]}", flush=True)
     _worker = None
     table = np.concatenate(rows)
-    table = table[texts.generator("rows", data.seed, number).permutation(len(table))]
+    table = table[generator("rows", data.seed, number).permutation(len(table))]
     summary = {"rows": len(table), "row": data.row, "files": report}
     target.with_suffix(".json").write_text(json.dumps(summary, indent=1))
     temporary = target.with_suffix(".tmp")
@@ -209,17 +211,6 @@ def prepare(corpora: Path, work: Path, data: DataConfig, processes: int = 2) -> 
         make_shard(corpora, work, data, number, forbidden, processes)
 
 
-@dataclasses.dataclass
-class Place:
-    """Where in the shards training is: everything before it was trained on."""
-
-    epoch: int = 0
-    shard: int = 0
-    group: int = 0
-    index: int = 0
-    """Sequences of the group already used."""
-
-
 class Rows:
     """Training sequences from the shards of a folder.
 
@@ -244,11 +235,11 @@ class Rows:
         key = (place.epoch, place.shard, place.group, length)
         if self._cached is None or self._cached[0] != key:
             shard = self.shards[place.shard]
-            order = texts.generator("order", self.seed, place.epoch, place.shard)
+            order = generator("order", self.seed, place.epoch, place.shard)
             first = place.group * self.GROUP
             rows = order.permutation(len(shard))[first : first + self.GROUP]
             sequences = shard[np.sort(rows)].astype(np.int64).reshape(-1, length)
-            shuffle = texts.generator("sequences", self.seed, *key)
+            shuffle = generator("sequences", self.seed, *key)
             self._cached = key, sequences[shuffle.permutation(len(sequences))]
         return self._cached[1]
 

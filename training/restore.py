@@ -20,9 +20,9 @@ from lmzip.engine.arithmetic import hadamard_block
 from lmzip.engine.config import ModelConfig
 from lmzip.engine.weights import Pack
 from lmzip.models.vocabulary import token_table
+from lmzip.training.model import Model
 
 from . import config as configs
-from .model import Model
 
 
 def _unrotated(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import Shape
+from ..engine.arithmetic import NGRAM_FACTORS, NGRAM_MIX
+from .shape import Shape
 
 
 class Norm(nn.Module):
@@ -134,21 +135,20 @@ class Layer(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x).to(compute)).to(x.dtype)
 
 
-_HASH = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F)
-_MIX = 0x2C1B3C6D
 _WORD = 0xFFFFFFFF
 
 
-def ngram_rows(tokens: Tensor, order: int, rows: int) -> Tensor:
+def ngram_rows(tokens: Tensor, order: int, rows: int, bos: int = 0) -> Tensor:
     """The row of every token's n-gram in its table (NUMERICS.md, section 4), like `tokens`.
 
-    `tokens` is [batch, length]; before its first token every sequence has start tokens (0).
+    `tokens` is [batch, length]; before its first token every sequence has start tokens.
     """
     key = torch.zeros_like(tokens)
     for back in range(order):
-        key = key + F.pad(tokens, (back, 0))[:, : tokens.shape[1]] * _HASH[back] & _WORD
-    key = (key ^ key >> 15) * _MIX & _WORD
-    return key * rows >> 32
+        earlier = F.pad(tokens, (back, 0), value=bos)[:, : tokens.shape[1]]
+        key = (key + earlier * NGRAM_FACTORS[back]) & _WORD
+    key = ((key ^ (key >> 15)) * NGRAM_MIX) & _WORD
+    return (key * rows) >> 32
 
 
 class NGrams(nn.Module):
@@ -159,7 +159,7 @@ class NGrams(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.orders, self.count = shape.ngrams, shape.ngram_rows
+        self.orders, self.count, self.bos = shape.ngrams, shape.ngram_rows, shape.bos
         rows = torch.empty(len(shape.ngrams), shape.ngram_rows, shape.ngram_width)
         self.tables = nn.Parameter(rows.normal_(0.0, 0.02))
         self.proj = Linear(shape.width, len(shape.ngrams) * shape.ngram_width, zero=True)
@@ -167,7 +167,7 @@ class NGrams(nn.Module):
     def index(self, tokens: Tensor) -> Tensor:
         """Rows of all tables as one list, [batch, length, orders]."""
         found = [
-            ngram_rows(tokens, order, self.count) + i * self.count
+            ngram_rows(tokens, order, self.count, self.bos) + i * self.count
             for i, order in enumerate(self.orders)
         ]
         return torch.stack(found, -1)

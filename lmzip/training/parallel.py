@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from . import model as models
-from .config import Shape
 from .model import Model, head_loss
 from .optimizer import orthogonal
+from .shape import Shape
 
 
 @dataclasses.dataclass

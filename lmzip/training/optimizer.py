@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import Schedule
 from .model import Model
+from .shape import Schedule
 
 _STEPS = 5
 _BETA1, _BETA2 = 0.9, 0.98
