@@ -24,6 +24,7 @@ ALLOWED = {
     "mix": {"engine", "errors", "extension"},
     "codec": {"engine", "coder", "mix", "text", "format", "errors"},
     "models": {"codec", "engine", "text", "format", "errors", "extension"},
+    "training": {"engine", "errors", "models", "text"},
     "levels": {"codec", "errors"},
     "corpora": {"errors"},
     "measure": {"codec", "corpora", "engine", "format", "models", "errors"},
@@ -41,6 +42,7 @@ ALLOWED = {
         "models",
         "report",
         "text",
+        "training",
         "errors",
         "files",
         "lmzip",
@@ -50,7 +52,7 @@ ALLOWED = {
 }
 
 HEAVY = {
-    "torch": {"engine", "measure"},
+    "torch": {"engine", "measure", "training"},
     "triton": {"engine"},
     "transformers": {"measure"},
     "click": {"cli"},

@@ -49,7 +49,8 @@ def config() -> Config:
             context=128, ngrams=(2, 3), ngram_rows=100, ngram_width=16,
         ),
         schedule=Schedule(
-            batch=512, micro_batch=256, candidates=200, stable_length=64, decay_length=128, warmup_tokens=4096,
+            batch=512, micro_batch=256, candidates=200, stable_length=64, decay_length=128,
+            warmup_tokens=4096,
             total_tokens=512 * 60, decay_fraction=0.25, checkpoint_minutes=1e9,
             evaluate_steps=1000, log_steps=10,
         ),
@@ -147,14 +148,14 @@ def test_wrapping_only_turns_blanks_into_line_ends() -> None:
 
 
 def test_places_visit_every_row_once_an_epoch(work: Path, config: Config) -> None:
-    rows = data.Rows(work, 1, config.data.row)
+    rows = data.read_shards(work, 1, config.data.row)
     total = sum(len(shard) for shard in rows.shards)
     place = Place()
     seen = rows.next(place, total * 2, config.data.row // 2)
     assert (place.epoch, place.shard, place.group, place.index) == (1, 0, 0, 0)
     whole = np.concatenate([np.asarray(s) for s in rows.shards]).reshape(-1, config.data.row // 2)
     assert np.array_equal(np.unique(seen, axis=0), np.unique(whole, axis=0))
-    again = data.Rows(work, 1, config.data.row).next(Place(), 5, config.data.row // 2)
+    again = data.read_shards(work, 1, config.data.row).next(Place(), 5, config.data.row // 2)
     assert np.array_equal(again, seen[:5])
 
 

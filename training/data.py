@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from lmzip.training.loop import Place, generator
+from lmzip.training.loop import generator
+from lmzip.training.rows import Rows
 
 from . import text as texts
 from . import tokenizer as tokenizers
@@ -211,55 +212,9 @@ def prepare(corpora: Path, work: Path, data: DataConfig, processes: int = 2) -> 
         make_shard(corpora, work, data, number, forbidden, processes)
 
 
-class Rows:
-    """Training sequences from the shards of a folder.
-
-    Rows come in groups of 64 in a random order, anew every epoch; a group's rows are cut into
-    sequences of the wanted length, which are shuffled.
-    """
-
-    GROUP = 64
-
-    def __init__(self, work: Path, seed: int, row: int) -> None:
-        self.seed = seed
-        self.shards = [
-            np.memmap(path, "<u2", "r").reshape(-1, row)
-            for path in sorted(work.glob("shard-*.u16"))
-        ]
-        if not self.shards:
-            raise FileNotFoundError("no shards to train on")
-        self._cached: tuple[tuple[int, ...], NDArray[np.int64]] | None = None
-
-    def _group(self, place: Place, length: int) -> NDArray[np.int64]:
-        """The sequences [count, length] of the group at `place`."""
-        key = (place.epoch, place.shard, place.group, length)
-        if self._cached is None or self._cached[0] != key:
-            shard = self.shards[place.shard]
-            order = generator("order", self.seed, place.epoch, place.shard)
-            first = place.group * self.GROUP
-            rows = order.permutation(len(shard))[first : first + self.GROUP]
-            sequences = shard[np.sort(rows)].astype(np.int64).reshape(-1, length)
-            shuffle = generator("sequences", self.seed, *key)
-            self._cached = key, sequences[shuffle.permutation(len(sequences))]
-        return self._cached[1]
-
-    def next(self, place: Place, count: int, length: int) -> NDArray[np.int64]:
-        """The next sequences [count, length]; moves `place` on."""
-        out: list[NDArray[np.int64]] = []
-        while count:
-            group = self._group(place, length)
-            taken = group[place.index : place.index + count]
-            out.append(taken)
-            count -= len(taken)
-            place.index += len(taken)
-            if place.index >= len(group):
-                self.skip_group(place)
-        return np.concatenate(out)
-
-    def skip_group(self, place: Place) -> None:
-        """Move to the next group, shard or epoch."""
-        place.group, place.index = place.group + 1, 0
-        if place.group * self.GROUP >= len(self.shards[place.shard]):
-            place.shard, place.group = place.shard + 1, 0
-        if place.shard >= len(self.shards):
-            place.epoch, place.shard = place.epoch + 1, 0
+def read_shards(work: Path, seed: int, row: int) -> Rows:
+    """The training sequences of a folder's shards. Raises FileNotFoundError if there are none."""
+    paths = sorted(work.glob("shard-*.u16"))
+    if not paths:
+        raise FileNotFoundError("no shards to train on")
+    return Rows([np.memmap(path, "<u2", "r").reshape(-1, row) for path in paths], seed)

@@ -10,60 +10,16 @@ import argparse
 import itertools
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 
-from lmzip.engine.arithmetic import hadamard_block
-from lmzip.engine.config import ModelConfig
 from lmzip.engine.weights import Pack
 from lmzip.models.vocabulary import token_table
 from lmzip.training.model import Model
+from lmzip.training.packs import float_weights
 
 from . import config as configs
-
-
-def _unrotated(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of the conversion's rotation: rows [N, K] times the block Hadamard matrix."""
-    block = hadamard_block(rows.shape[1])
-    matrix = np.ones((1, 1))
-    while len(matrix) < block:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return (rows.reshape(len(rows), -1, block) @ matrix).reshape(rows.shape)
-
-
-def _matrix(pack: Pack, name: str) -> Tensor:
-    scale = pack.tensors[f"{name}.scale"].astype(np.float64)
-    rows = _unrotated(pack.matrix(name).astype(np.float64) * scale[:, None])
-    return torch.from_numpy(rows.astype(np.float32))
-
-
-def weights(pack: Pack) -> dict[str, Tensor]:
-    """The pack's weights in binary32, by the names that `training.model.Model` has for them."""
-    config: ModelConfig = pack.config
-
-    def vector(name: str) -> Tensor:
-        return torch.from_numpy(np.array(pack.tensors[name], np.float32))
-
-    out = {"embed_tokens.weight": _matrix(pack, "embed"), "norm.weight": vector("norm")}
-    kv = config.kv_heads * config.head_width
-    sizes = [config.heads * config.head_width, kv, kv]
-    for i in range(config.layers):
-        source, target = f"layers.{i}", f"layers.{i}"
-        out[f"{target}.input_layernorm.weight"] = vector(f"{source}.attention_norm")
-        out[f"{target}.post_attention_layernorm.weight"] = vector(f"{source}.ffn_norm")
-        for x, part in zip("qkv", _matrix(pack, f"{source}.qkv").split(sizes), strict=True):
-            out[f"{target}.self_attn.{x}_proj.weight"] = part.contiguous()
-        for x in "qk":
-            out[f"{target}.self_attn.{x}_norm.weight"] = vector(f"{source}.{x}_norm")
-        out[f"{target}.self_attn.o_proj.weight"] = _matrix(pack, f"{source}.o")
-        gate, up = _matrix(pack, f"{source}.gate_up").chunk(2)
-        out[f"{target}.mlp.gate_proj.weight"] = gate.contiguous()
-        out[f"{target}.mlp.up_proj.weight"] = up.contiguous()
-        out[f"{target}.mlp.down_proj.weight"] = _matrix(pack, f"{source}.down")
-    return out
 
 
 def transferred(rows: Tensor, old: Pack, tokenizer: Path) -> Tensor:
@@ -101,7 +57,7 @@ def main() -> None:
     config = configs.load(args.config)
     torch.manual_seed(config.schedule.seed)
     model, pack = Model(config.shape), Pack.open(args.pack)
-    found = weights(pack)
+    found = float_weights(pack)
     tokenizer = args.work / "tokenizer.json"
     found["embed_tokens.weight"] = transferred(found["embed_tokens.weight"], pack, tokenizer)
     missing, unexpected = model.load_state_dict(found, strict=False)

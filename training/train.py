@@ -11,7 +11,7 @@ from lmzip.training.loop import Loop
 from lmzip.training.model import Model
 
 from .config import Config
-from .data import Rows
+from .data import read_shards
 from .evaluate import held_out_bits
 
 
@@ -49,7 +49,7 @@ def run(
     loop = Loop(
         config.shape,
         schedule,
-        Rows(work, schedule.seed, config.data.row),
+        read_shards(work, schedule.seed, config.data.row),
         work / config.name,
         measure=measure,
         device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
@@ -59,5 +59,8 @@ def run(
     )
     own = loop.folder / "start.pt"
     loop.resume(start or (own if own.exists() else None))
-    loop.train(steps)
+    try:
+        loop.train(steps)
+    finally:
+        loop.close()
     return loop

@@ -32,7 +32,7 @@ from ..errors import UnsupportedModelError
 from .checkpoint import Architecture, Checkpoint, rope_turns
 from .vocabulary import TokenTable, token_table
 
-__all__ = ["build_pack", "write_pack"]
+__all__ = ["build_pack", "rebuild_pack", "write_pack"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -94,8 +94,8 @@ def _config(arch: Architecture, table: TokenTable, bos: int) -> ModelConfig:
 class _Builder:
     """Collects the tensors of one pack."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.get = checkpoint.tensor
+    def __init__(self, get: Callable[[str], NDArray[np.float64]]) -> None:
+        self.get = get
         self.tensors: Tensors = {}
 
     def matrix(self, name: str, rows: NDArray[np.float64]) -> None:
@@ -107,7 +107,7 @@ class _Builder:
     def vector(self, name: str, source: str) -> None:
         self.tensors[name] = self.get(source).astype(np.float32)
 
-    def ngrams(self, arch: Architecture) -> None:
+    def ngrams(self, arch: Architecture | ModelConfig) -> None:
         """The rows of n-grams, rotated, and each order's columns of the projection."""
         for i, order in enumerate(arch.ngrams):
             rows = self.get(f"model.ngrams.tables.{i}")
@@ -119,7 +119,7 @@ class _Builder:
             first = i * arch.ngram_width
             self.matrix(f"{name}.proj", proj[:, first : first + arch.ngram_width])
 
-    def layer(self, index: int, arch: Architecture) -> None:
+    def layer(self, index: int, arch: Architecture | ModelConfig) -> None:
         source, target = f"model.layers.{index}.", f"layers.{index}."
         get = self.get
         self.vector(f"{target}attention_norm", f"{source}input_layernorm.weight")
@@ -154,7 +154,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     arch = checkpoint.architecture
     turns = _turns(arch)
     table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
-    builder = _Builder(checkpoint)
+    builder = _Builder(checkpoint.tensor)
     total = arch.layers + 2
     report = progress or (lambda what, done, total: None)
 
@@ -192,6 +192,27 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
         notes=dict(checkpoint.notes),
         selftest="",
     )
+
+
+def rebuild_pack(
+    base: Pack, tensor: Callable[[str], NDArray[np.float64]], name: str, notes: dict[str, str]
+) -> Pack:
+    """A pack of the shape and the tokens of `base` with other weights, without a self-test answer.
+
+    `tensor` gives weights by their Hugging Face names, as in a checkpoint.
+    """
+    builder, config = _Builder(tensor), base.config
+    builder.matrix("embed", tensor("model.embed_tokens.weight"))
+    if not config.tied:
+        builder.matrix("head", tensor("lm_head.weight"))
+    builder.vector("norm", "model.norm.weight")
+    builder.ngrams(config)
+    for index in range(config.layers):
+        builder.layer(index, config)
+    for key in ("tokens.offsets", "tokens.bytes", "rope.turns"):
+        builder.tensors[key] = np.array(base.tensors[key])
+    identity = pack_identity(config, builder.tensors)
+    return Pack(config, builder.tensors, identity, name, base.tokenizer_json, notes, "")
 
 
 def write_pack(pack: Pack, path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import signal
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -238,17 +239,26 @@ class Loop:
         return bool(found)
 
     def train(self, steps: int = 0) -> None:
-        """Until the decay is complete, SIGTERM comes, or `steps` steps are done."""
+        """Until the decay is complete, SIGTERM or SIGINT comes, or `steps` steps are done.
+
+        Ends with a checkpoint. Only the main thread hears signals.
+        """
 
         def stop(*_: object) -> None:
             self.stop = True
 
-        before = signal.signal(signal.SIGTERM, stop)
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+        before = [signal.signal(number, stop) for number in numbers if main]
         try:
             self._train(steps)
         finally:
-            signal.signal(signal.SIGTERM, before)
-            self.team.close()
+            for number, handler in zip(numbers, before, strict=False):
+                signal.signal(number, handler)
+
+    def close(self) -> None:
+        """Let the other processes end."""
+        self.team.close()
 
     def _train(self, steps: int) -> None:
         schedule, progress = self.schedule, self.progress

@@ -56,7 +56,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
         batch, length, _ = x.shape
-        weights = [self.q_proj.weight, self.k_proj.weight, self.v_proj.weight]
+        weights: list[Tensor] = [self.q_proj.weight, self.k_proj.weight, self.v_proj.weight]
         qkv = F.linear(x, torch.cat(weights).to(x.dtype))
         qkv = qkv.view(batch, length, -1, self.head).transpose(1, 2)
         q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
@@ -188,6 +188,9 @@ class Model(nn.Module):
         angles = torch.outer(
             torch.arange(shape.context, dtype=torch.float64), shape.rope_theta**-pairs
         )
+        self.cosine: Tensor
+        self.sine: Tensor
+        self.seen: Tensor
         self.register_buffer("cosine", angles.cos().float(), persistent=False)
         self.register_buffer("sine", angles.sin().float(), persistent=False)
         seen = torch.ones(shape.context, shape.context).tril()
@@ -209,8 +212,8 @@ class Model(nn.Module):
         seen = self.seen[:length, :length]
         x = self.embed_tokens(tokens)
         if self.ngrams is not None:
-            if rows is None:
-                rows = self.rows(tokens)
+            rows = self.rows(tokens) if rows is None else rows
+            assert rows is not None
             x = x + self.ngrams.proj(rows.to(self.compute)).to(x.dtype)
         for layer in self.layers:
             x = layer(x, rope, seen, self.compute)
