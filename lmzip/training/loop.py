@@ -281,7 +281,7 @@ class Loop:
                     f"lr {now:.3f} norm {norm:.2f} tokens/s {speed:.0f}"
                 )
                 bits, count, began = 0.0, 0, time.monotonic()
-            if progress.step % schedule.evaluate_steps == 0:
+            if progress.step % schedule.evaluate_steps == 0 and not self.done:
                 self.evaluate()
                 began, bits, count = time.monotonic(), 0.0, 0
             if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
