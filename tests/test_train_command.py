@@ -144,7 +144,7 @@ def test_the_command(lmzip, tiny_home: Path, tmp_path: Path) -> None:
     for wrong, message in (
         (words, b"exists already"),
         ((*words[:-1], "lmzip-3m"), b"known model's name"),
-        (("train", str(tmp_path / "none"), "-o", "other"), b"none"),
+        (("train", str(tmp_path / "none"), "-m", "base", "-o", "other"), b"none"),
     ):
         failed = lmzip(*wrong, LMZIP_HOME=str(home))
         assert failed.returncode != 0 and message in failed.stderr

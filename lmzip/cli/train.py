@@ -31,7 +31,7 @@ _RECORD, _RECORDS = 1000, 100
     show_default=True,
     help="How long to train, about.",
 )
-@click.option("--tokens", type=click.IntRange(1), default=0, help="How much, instead of --minutes.")
+@click.option("--tokens", type=click.IntRange(1), help="How much, instead of --minutes.")
 @click.option("--field", metavar="NAME", help="Of JSON Lines and Parquet, this field of every row.")
 @click.option("--from-scratch", is_flag=True, help="Begin with weights by chance, not the model's.")
 @click.option("--workers", type=click.Choice(["1", "2", "4"]), help="Processes.  [default: cores]")
@@ -75,7 +75,7 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     cores = available_cores()
     workers = int(given["workers"] or (4 if cores >= 4 else 2 if cores >= 2 else 1))
     order = Order(
-        name, given["minutes"], given["tokens"], given["from_scratch"], workers, given["compiled"],
+        name, given["minutes"], given["tokens"] or 0, given["from_scratch"], workers, given["compiled"],
         given["seed"],
     )  # fmt: skip
     torch.set_num_threads(1)
