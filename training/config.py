@@ -54,6 +54,8 @@ class Config:
     shape: Shape
     schedule: Schedule
     data: DataConfig
+    card: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What people should know of the model; becomes the pack's notes."""
 
 
 def _data(table: dict[str, Any]) -> DataConfig:
@@ -73,4 +75,5 @@ def load(path: Path) -> Config:
         ),
         schedule=Schedule(**table.get("schedule", {})),
         data=_data(data),
+        card=table.get("card", {}),
     )

@@ -12,7 +12,7 @@ import click
 from .progress import TrainingBar
 
 if TYPE_CHECKING:
-    from ..engine import Pack
+    from ..models.store import ModelStore
     from ..training.own import Texts
 
 __all__ = ["train"]
@@ -57,28 +57,30 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     from ..errors import LmzipError
 
     try:
-        import torch
+        from ..training.own import Order, Training, default_workers, split
     except ImportError as error:
-        raise LmzipError(f"training needs PyTorch: {error}") from None
+        raise LmzipError(f"training needs PyTorch ({error})") from None
     from ..api import models_home
-    from ..engine.cores import available_cores
     from ..measure import find_documents
     from ..models.registry import default_name
     from ..models.store import ModelStore
-    from ..training.own import Order, Training, split
 
     store = ModelStore(models_home(), offline=True)
     store.require_free(name, force=given["force"])
-    base = store.open(given["model"] or default_name())
+    begin = given["model"] or default_name()
+    base = store.open(begin)
     documents = find_documents(corpora, field=given["field"], offline=True)
     texts = split([document.read() for document in documents])
-    cores = available_cores()
-    workers = int(given["workers"] or (4 if cores >= 4 else 2 if cores >= 2 else 1))
+    workers = int(given["workers"] or default_workers())
     order = Order(
-        name, given["minutes"], given["tokens"] or 0, given["from_scratch"], workers, given["compiled"],
-        given["seed"],
-    )  # fmt: skip
-    torch.set_num_threads(1)
+        name,
+        minutes=given["minutes"],
+        tokens=given["tokens"] or 0,
+        from_scratch=given["from_scratch"],
+        workers=workers,
+        compiled=given["compiled"],
+        seed=given["seed"],
+    )
     folder = store.folder.parent / "training" / name
     notice = _notice(quiet)
     if given["restart"]:
@@ -100,7 +102,7 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     training.forget()
     print(f"{name}: identity {installed.identity.hex()}")
     if not quiet:
-        _compare(base, installed, texts)
+        _compare(store, (begin, name), texts)
     return 0
 
 
@@ -127,7 +129,7 @@ def _records(parts: Sequence[bytes]) -> Iterator[bytes]:
             yield record
 
 
-def _compare(old: Pack, new: Pack, texts: Texts) -> None:
+def _compare(store: ModelStore, models: tuple[str, str], texts: Texts) -> None:
     """Print a table: bytes of the held-out text, whole and as records, by whom."""
     from ..api import compress
     from ..codec import OneModel
@@ -139,9 +141,9 @@ def _compare(old: Pack, new: Pack, texts: Texts) -> None:
     records = list(_records(texts.held_out))
     records = records[:: max(1, len(records) // _RECORDS)][:_RECORDS]
     ways: list[tuple[str, Callable[[bytes], bytes]]] = []
-    for pack in (old, new):
-        model = OneModel(load_model(pack, tokenizing=True))
-        ways.append((pack.name, partial(compress, level=3, model=model)))
+    for name in models:
+        model = OneModel(load_model(store.open(name), tokenizing=True))
+        ways.append((name, partial(compress, level=3, model=model)))
     try:
         ways.append(("zstd -19, dictionary", zstd_with_dictionary(list(_records(texts.training)))))
     except UsageError as error:

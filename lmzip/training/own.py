@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ..engine.cores import available_cores
 from ..engine.weights import Pack
 from ..errors import UsageError
 from ..text import Tokenizer, Vocabulary
@@ -30,7 +31,7 @@ from .packs import float_weights, pack_of, shape_of
 from .rows import Rows
 from .shape import Schedule, Shape
 
-__all__ = ["Order", "Texts", "Training", "split"]
+__all__ = ["Order", "Texts", "Training", "default_workers", "split"]
 
 ROW = 1024
 """Tokens of a training row; sequences are rows or halves of them."""
@@ -74,6 +75,11 @@ class Texts:
         for part in (*self.training, b"", *self.held_out):
             total.update(len(part).to_bytes(8, "little") + part)
         return total.hexdigest()[:16]
+
+
+def default_workers() -> int:
+    """As many processes as a batch can be divided among and cores there are: 1, 2 or 4."""
+    return max(count for count in (1, 2, 4) if count <= max(available_cores(), 1))
 
 
 def _cut(document: bytes) -> list[bytes]:
@@ -127,6 +133,8 @@ class Training:
         device: str = "cpu",
         notice: Callable[[str], None] = lambda line: None,
     ) -> None:
+        if device == "cpu":
+            torch.set_num_threads(1)  # what works at the same time are processes
         self.base, self.texts, self.order = base, texts, order
         self.folder, self.device, self.notice = folder, device, notice
         self.shape = shape_of(base)
