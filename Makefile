@@ -39,6 +39,7 @@ sanitize:
 	cmake --build build/sanitize --parallel 2
 	build/sanitize/kernels_test
 	build/sanitize/coding_test
+	build/sanitize/range_coder_test
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

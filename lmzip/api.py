@@ -8,6 +8,7 @@ import errno
 import functools
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
@@ -23,7 +24,7 @@ from .codec import (
     decompress_stream,
 )
 from .errors import UsageError
-from .files import atomic_output
+from .files import Source, atomic_output, replaces, write_all
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -144,7 +145,6 @@ class _Decompressed(io.RawIOBase):
         self._index = ArchiveIndex(file)
         self._blocks = BlockReader(self._index, models, memory_limit, side)
         self._position = 0
-        self._block = (0, b"")
 
     def readable(self) -> bool:
         return True
@@ -156,39 +156,43 @@ class _Decompressed(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {
+        starts = {
             io.SEEK_SET: 0,
             io.SEEK_CUR: self._position,
             io.SEEK_END: self._index.content_bytes,
-        }[whence]
+        }
+        if whence not in starts:
+            raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
+        base = starts[whence]
         if base + offset < 0:
             raise ValueError("negative seek position")
         self._position = base + offset
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        if self._position >= self._index.content_bytes or not len(buffer):
-            return 0
-        start, data = self._block
-        if not start <= self._position < start + len(data):
-            start, data = self._block = self._blocks.read(self._position)
-        first = self._position - start
-        part = data[first : first + len(buffer)]
-        buffer[: len(part)] = part
-        self._position += len(part)
-        return len(part)
+        piece = self._blocks.piece(self._position, len(buffer))
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def readall(self) -> bytes:
+        # Blocks of many are decoded together.
+        rest = b"".join(self._blocks.range(self._position, self._index.content_bytes))
+        self._position += len(rest)
+        return rest
 
 
 class LmzipFile(io.BufferedIOBase):
     """A file object that compresses on writing and decompresses on reading, seekable for reading.
 
     Writing collects the contents in memory and makes the archive on close, all or nothing: if the
-    `with` block fails, nothing is written.
+    `with` block fails, or nobody closes it (RuntimeWarning), nothing is written. A file object is
+    read from where it stands; one that cannot seek, such as a pipe, to its end at once.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | BinaryIO,
+        path: str | bytes | os.PathLike[str] | BinaryIO,
         mode: str = "rb",
         *,
         level: int | None = None,
@@ -204,6 +208,11 @@ class LmzipFile(io.BufferedIOBase):
         if kind != "r":
             model, parameters = _choices(level, model, parameters)
         models = _models(model, **options)
+        self.mode = f"{kind}b"
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        self.name = os.fspath(path) if isinstance(path, str | os.PathLike) else _name_of(path)
+        """Of the file; empty if it has none."""
         self._target: Path | BinaryIO | None = None
         self._source: BinaryIO | None = None
         self._reader: io.BufferedReader | None = None
@@ -215,8 +224,9 @@ class LmzipFile(io.BufferedIOBase):
             else:
                 file = path
             try:
+                source = cast(BinaryIO, Source(file))
                 self._reader = io.BufferedReader(
-                    _Decompressed(file, models, memory_limit, _side(given))
+                    _Decompressed(source, models, memory_limit, _side(given))
                 )
             except BaseException:
                 if self._source is not None:
@@ -224,7 +234,11 @@ class LmzipFile(io.BufferedIOBase):
                 raise
             return
         self._target = Path(path) if isinstance(path, str | os.PathLike) else path
+        if not isinstance(self._target, Path) and not callable(getattr(path, "write", None)):
+            raise TypeError(f"a path or a file object is needed, not {type(path).__name__}")
         self._overwrite = kind == "w"
+        if isinstance(self._target, Path):
+            _require_place(self._target)
         if not self._overwrite and isinstance(self._target, Path) and self._target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._target))
         self._buffer = io.BytesIO()
@@ -233,15 +247,23 @@ class LmzipFile(io.BufferedIOBase):
         )
 
     def readable(self) -> bool:
+        self._require_open()
         return self._reader is not None
 
     def writable(self) -> bool:
+        self._require_open()
         return self._buffer is not None
 
     def seekable(self) -> bool:
+        self._require_open()
         return self._reader is not None
 
+    def _require_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
+
     def _reading(self) -> io.BufferedReader:
+        self._require_open()
         if self._reader is None:
             raise io.UnsupportedOperation("not open for reading")
         return self._reader
@@ -255,13 +277,19 @@ class LmzipFile(io.BufferedIOBase):
     def readline(self, size: int | None = -1, /) -> bytes:
         return self._reading().readline(-1 if size is None else size)
 
+    def peek(self, size: int = 0, /) -> bytes:
+        """Bytes from here on, at least one unless it is the end; the position stays."""
+        return self._reading().peek(size)
+
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         return self._reading().seek(offset, whence)
 
     def tell(self) -> int:
+        self._require_open()
         return (self._buffer or self._reading()).tell()
 
     def write(self, data: ReadableBuffer, /) -> int:
+        self._require_open()
         if self._buffer is None:
             raise io.UnsupportedOperation("not open for writing")
         return self._buffer.write(data)
@@ -276,7 +304,14 @@ class LmzipFile(io.BufferedIOBase):
         super().__exit__(kind, *rest)
 
     def __del__(self) -> None:
-        """A file that nobody closed is not written."""
+        """A file that nobody closed is not written, which is said."""
+        if getattr(self, "_buffer", None) is not None and self._target is not None:
+            warnings.warn(
+                f"{self.name or 'a file object'}: never closed, so nothing was written to it",
+                RuntimeWarning,
+                stacklevel=2,
+                source=self,
+            )
         self._target = None
         super().__del__()
 
@@ -290,7 +325,7 @@ class LmzipFile(io.BufferedIOBase):
                     with atomic_output(self._target, overwrite=self._overwrite) as out:
                         out.write(blob)
                 else:
-                    self._target.write(blob)
+                    write_all(self._target, blob)
         finally:
             self._buffer = None
             if self._reader is not None:
@@ -298,6 +333,22 @@ class LmzipFile(io.BufferedIOBase):
             if self._source is not None:
                 self._source.close()
             super().close()
+
+
+def _name_of(file: object) -> str:
+    name = getattr(file, "name", "")
+    return os.fsdecode(name) if isinstance(name, str | bytes) else ""
+
+
+def _require_place(target: Path) -> None:
+    """Raise OSError if no file can be made there: known at once, not behind all the work."""
+    folder = target.resolve().parent if replaces(target) else target.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if replaces(target) and not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
 
 
 class _TextFile(io.TextIOWrapper):
@@ -310,12 +361,14 @@ class _TextFile(io.TextIOWrapper):
 
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, ValueError):  # never begun, or detached
-            cast(Any, self.buffer).discard()
+            buffer = cast(Any, self.buffer)
+            if not buffer.closed:
+                buffer.__del__()
         super().__del__()
 
 
 def open(
-    path: str | os.PathLike[str] | BinaryIO,
+    path: str | bytes | os.PathLike[str] | BinaryIO,
     mode: str = "rb",
     *,
     encoding: str | None = None,

@@ -55,7 +55,7 @@ class FormatError(LmzipError):
 
 
 class TruncatedError(FormatError):
-    """The archive ends before its end mark."""
+    """The archive ends too early."""
 
 
 class CorruptError(FormatError):

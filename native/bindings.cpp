@@ -2,6 +2,8 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
@@ -9,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -198,64 +201,141 @@ void bind_model(nb::module_& m) {
         "Those this machine can run, the fastest first.");
 }
 
+// An optional vector's values, or null. Throws if there are not n of them.
+template <class T>
+const T* optional_values(const std::optional<Array<const T, 1>>& array, std::size_t n, const char* name) {
+    if (!array) return nullptr;
+    if (array->shape(0) != n) throw std::invalid_argument(std::string(name) + " has a wrong length");
+    return array->data();
+}
+
+std::shared_ptr<lmzip::mix::Vocabulary> make_vocabulary(Array<const std::uint32_t, 1> ends,
+                                                        Array<const std::uint8_t, 1> bytes) {
+    if (ends.shape(0) < 2 || ends.data()[0] != 0 || ends.data()[ends.shape(0) - 1] != bytes.shape(0))
+        throw std::invalid_argument("the ends must cover the bytes");
+    for (std::size_t i = 1; i < ends.shape(0); ++i)
+        if (ends.data()[i] < ends.data()[i - 1]) throw std::invalid_argument("the ends decrease");
+    auto made = std::make_shared<lmzip::mix::Vocabulary>();
+    made->ends.assign(ends.data(), ends.data() + ends.shape(0));
+    made->bytes.assign(bytes.data(), bytes.data() + bytes.shape(0));
+    return made;
+}
+
 void bind_mixer(nb::module_& m) {
+    using lmzip::RangeDecoder;
+    using lmzip::RangeEncoder;
     using lmzip::mix::Mixer;
-    const auto check = [](const Mixer& self, std::size_t rows, std::size_t others, bool shapes) {
-        if (rows > self.streams() || rows != others || !shapes)
+    using Rows = Array<const std::int32_t, 2>;
+    using Known = Array<const std::int64_t, 1>;
+    using Found = Array<std::int64_t, 1>;
+    using Weights = std::optional<Array<const std::int8_t, 1>>;
+    using Finals = std::optional<Array<const std::int16_t, 1>>;
+    using Maps = std::optional<Array<const std::uint16_t, 1>>;
+    const auto check = [](const Mixer& self, const Rows& freqs, std::size_t n, std::size_t others) {
+        if (freqs.shape(0) > self.streams() || freqs.shape(0) != others || freqs.shape(1) != n)
             throw std::invalid_argument("rows must be those of the first streams");
     };
-    const auto below = [](Array<const std::int64_t, 1> values, std::size_t end) {
+    const auto below = [](const Known& values, std::size_t end) {
         for (std::size_t i = 0; i < values.shape(0); ++i)
             if (values.data()[i] < 0 || static_cast<std::size_t>(values.data()[i]) >= end)
                 throw std::invalid_argument("a token or digit lies outside the vocabulary");
     };
+    const auto asked = [](const Mixer& self, std::size_t rows) {
+        if (!self.may_low(rows)) throw std::invalid_argument("high digits must come before low ones");
+    };
+    nb::class_<lmzip::mix::Vocabulary>(m, "Vocabulary", "The bytes of every token.")
+        .def(nb::new_(&make_vocabulary), "ends"_a, "bytes"_a);
     nb::class_<Mixer>(m, "Mixer", "Adaptive mixing for the streams of one block.")
         .def("__init__",
-             [](Mixer* self, Array<const std::uint8_t, 1> words, std::size_t streams, unsigned bits) {
-                 if (words.shape(0) == 0 || bits < 8 || bits > 24)
-                     throw std::invalid_argument("there must be tokens, and 8 to 24 bits");
-                 new (self) Mixer(words.data(), words.shape(0), streams, bits);
+             [](Mixer* self, std::shared_ptr<lmzip::mix::Vocabulary> vocabulary, std::size_t streams, unsigned bits,
+                const Weights& weights, const Finals& finals, const Maps& maps, const std::string& isa) {
+                 const lmzip::mix::Shape shape(vocabulary->size());
+                 if (streams == 0 || bits < 8 || bits > 24 || shape.bits > 19)
+                     throw std::invalid_argument("there must be streams, 8 to 24 bits and at most 2^19 tokens");
+                 const lmzip::mix::Start start{
+                     optional_values(weights, shape.set_total * lmzip::mix::kInputs, "weights"),
+                     optional_values(finals, shape.finals * 8, "finals"),
+                     optional_values(maps, shape.map_cells(), "maps")};
+                 new (self) Mixer(vocabulary, streams, bits, start, lmzip::find_kernels(isa));
              },
-             "words"_a, "streams"_a, "bits"_a)
-        .def("high",
-             [check](Mixer& self, Array<const std::int32_t, 2> model, Array<std::int32_t, 2> mixed) {
-                 check(self, model.shape(0), mixed.shape(0),
-                       model.shape(1) == self.digits() && mixed.shape(1) == self.digits());
+             "vocabulary"_a, "streams"_a, "bits"_a, "weights"_a = nb::none(), "finals"_a = nb::none(),
+             "maps"_a = nb::none(), "isa"_a = "")
+        .def("encode_high",
+             [check, below](Mixer& self, Rows freqs, Known digits, RangeEncoder& coder) {
+                 check(self, freqs, self.shape().digits, digits.shape(0));
+                 below(digits, self.shape().digits);
                  nb::gil_scoped_release release;
-                 self.high(model.data(), model.shape(0), mixed.data());
-             },
-             "model"_a, "mixed"_a.noconvert())
-        .def("low",
-             [check, below](Mixer& self, Array<const std::int64_t, 1> high, Array<const std::int32_t, 2> model,
-                            Array<std::int32_t, 2> mixed) {
-                 check(self, model.shape(0), mixed.shape(0),
-                       high.shape(0) == model.shape(0) && model.shape(1) == 256 && mixed.shape(1) == 256);
-                 below(high, self.digits());
-                 if (!self.may_low(model.shape(0))) throw std::invalid_argument("high must be asked before");
+                 self.encode_high(freqs.data(), freqs.shape(0), digits.data(), coder);
+             })
+        .def("decode_high",
+             [check](Mixer& self, Rows freqs, Found digits, RangeDecoder& coder) {
+                 check(self, freqs, self.shape().digits, digits.shape(0));
                  nb::gil_scoped_release release;
-                 self.low(high.data(), model.data(), model.shape(0), mixed.data());
+                 return self.decode_high(freqs.data(), freqs.shape(0), digits.data(), coder);
              },
-             "high"_a, "model"_a, "mixed"_a.noconvert())
+             "freqs"_a, "digits"_a.noconvert(), "coder"_a)
+        .def("encode_low",
+             [check, below, asked](Mixer& self, Rows freqs, Known tokens, RangeEncoder& coder) {
+                 check(self, freqs, 256, tokens.shape(0));
+                 below(tokens, self.shape().vocab);
+                 asked(self, freqs.shape(0));
+                 nb::gil_scoped_release release;
+                 self.encode_low(freqs.data(), freqs.shape(0), tokens.data(), coder);
+             })
+        .def("decode_low",
+             [check, asked](Mixer& self, Rows freqs, Found tokens, RangeDecoder& coder) {
+                 check(self, freqs, 256, tokens.shape(0));
+                 asked(self, freqs.shape(0));
+                 nb::gil_scoped_release release;
+                 return self.decode_low(freqs.data(), freqs.shape(0), tokens.data(), coder);
+             },
+             "freqs"_a, "tokens"_a.noconvert(), "coder"_a)
         .def_prop_ro("model_bits", &Mixer::model_bits)
-        .def("prime", [below](Mixer& self, Array<const std::int64_t, 1> tokens) {
-            below(tokens, self.digits() * 256);
-            nb::gil_scoped_release release;
-            self.prime(tokens.data(), tokens.shape(0));
-        })
+        .def("costs",
+             [](Mixer& self, Array<double, 1> mixed, Array<double, 1> model) {
+                 if (mixed.shape(0) != self.rows() || model.shape(0) != self.rows())
+                     throw std::invalid_argument("one cost a row");
+                 self.costs(mixed.data(), model.data());
+             },
+             "mixed"_a.noconvert(), "model"_a.noconvert())
+        .def("prime",
+             [below](Mixer& self, Known tokens) {
+                 below(tokens, self.shape().vocab);
+                 nb::gil_scoped_release release;
+                 self.prime(tokens.data(), tokens.shape(0));
+             })
         .def("restart", &Mixer::restart)
-        .def("update", [check, below](Mixer& self, Array<const std::int64_t, 1> tokens) {
-            check(self, tokens.shape(0), tokens.shape(0), true);
-            below(tokens, self.digits() * 256);
-            if (!self.may_update(tokens.shape(0)))
-                throw std::invalid_argument("high and low must be asked before");
-            nb::gil_scoped_release release;
-            self.update(tokens.data(), tokens.shape(0));
+        .def("forget", &Mixer::forget)
+        .def("state",
+             [](Mixer& self, Array<std::int16_t, 1> weights, Array<std::uint32_t, 1> uses, Array<std::int32_t, 1> finals,
+                Array<std::uint32_t, 1> final_uses, Array<std::uint16_t, 1> maps) {
+                 const lmzip::mix::Shape& shape = self.shape();
+                 if (weights.shape(0) != shape.set_total * lmzip::mix::kInputs || uses.shape(0) != shape.set_total ||
+                     finals.shape(0) != shape.finals * 8 || final_uses.shape(0) != shape.finals ||
+                     maps.shape(0) != shape.map_cells())
+                     throw std::invalid_argument("the arrays must have the sizes that `sizes` tells");
+                 self.state(weights.data(), uses.data(), finals.data(), final_uses.data(), maps.data());
+             })
+        .def_prop_ro("set_sizes",
+                     [](const Mixer& self) {
+                         const auto& sizes = self.shape().set_sizes;
+                         return std::vector<std::size_t>(sizes.begin(), sizes.end());
+                     })
+        .def_prop_ro("sizes", [](const Mixer& self) {
+            const lmzip::mix::Shape& shape = self.shape();
+            return nb::make_tuple(shape.set_total, shape.finals, shape.map_cells());
         });
 }
 
 void bind_coder(nb::module_& m) {
     using lmzip::RangeDecoder;
     using lmzip::RangeEncoder;
+    const auto probabilities = [](Array<const std::int32_t, 1> p1, std::size_t count) {
+        if (p1.shape(0) != count) throw std::invalid_argument("one probability a bit");
+        for (std::size_t i = 0; i < count; ++i)
+            if (p1.data()[i] < 1 || p1.data()[i] >= 1 << 24)
+                throw std::invalid_argument("a probability is from 1 to 2^24 - 1");
+    };
     nb::class_<RangeEncoder>(m, "RangeEncoder", "Symbols to bytes.")
         .def(nb::init<>())
         .def("encode",
@@ -268,6 +348,15 @@ void bind_coder(nb::module_& m) {
                  nb::gil_scoped_release release;
                  self.encode(freqs.data(), symbols.data(), rows, n);
              })
+        .def("encode_bits",
+             [probabilities](RangeEncoder& self, Array<const std::int32_t, 1> p1, Array<const std::int64_t, 1> bits) {
+                 probabilities(p1, bits.shape(0));
+                 for (std::size_t i = 0; i < bits.shape(0); ++i)
+                     if (bits.data()[i] != 0 && bits.data()[i] != 1) throw std::invalid_argument("a bit is 0 or 1");
+                 for (std::size_t i = 0; i < bits.shape(0); ++i)
+                     self.encode_bit(bits.data()[i] == 1, static_cast<std::uint32_t>(p1.data()[i]));
+             })
+        .def("add_ideal_bits", &RangeEncoder::add_ideal_bits)
         .def_prop_ro("words", &RangeEncoder::words)
         .def_prop_ro("ideal_bits", &RangeEncoder::ideal_bits)
         .def("finish", [](const RangeEncoder& self) {
@@ -288,7 +377,15 @@ void bind_coder(nb::module_& m) {
                  return self.decode(freqs.data(), symbols.data(), freqs.shape(0), freqs.shape(1));
              },
              "freqs"_a, "symbols"_a.noconvert(),
-             "False if the payload is none of this coder's.");
+             "False if the payload is none of this coder's.")
+        .def("decode_bits",
+             [probabilities](RangeDecoder& self, Array<const std::int32_t, 1> p1, Array<std::int64_t, 1> bits) {
+                 probabilities(p1, bits.shape(0));
+                 for (std::size_t i = 0; i < bits.shape(0); ++i)
+                     bits.data()[i] = self.decode_bit(static_cast<std::uint32_t>(p1.data()[i]));
+                 return self.good();
+             },
+             "p1"_a, "bits"_a.noconvert(), "False if the payload is none of this coder's.");
 }
 
 // Blocks' coders and mixers, kept alive, in lockstep.
@@ -330,7 +427,7 @@ class BoundLockstep {
             const auto rows = static_cast<std::size_t>(active.data()[b]);
             if (rows > blocks[b].streams) throw std::invalid_argument("more streams go on than there are");
             const auto* mixer = blocks[b].mixer;
-            if (mixer && !low && mixer->digits() != n)
+            if (mixer && !low && mixer->shape().digits != n)
                 throw std::invalid_argument("a mixer has other digits");
             if (mixer && low && rows && !mixer->may_low(rows))
                 throw std::invalid_argument("high digits must come before low ones");
@@ -339,9 +436,9 @@ class BoundLockstep {
                     (tokens.data()[row] < 0 || (low ? tokens.data()[row] >> 8 != digits.data()[row]
                                                     : tokens.data()[row] >> 8 >= static_cast<std::int64_t>(n))))
                     throw std::invalid_argument("a token has no frequency");
-                if (mixer && low &&
-                    (digits.data()[row] < 0 || digits.data()[row] >= static_cast<std::int64_t>(mixer->digits())))
-                    throw std::invalid_argument("a digit lies outside the vocabulary");
+                if (blocks[b].encoder && mixer &&
+                    tokens.data()[row] >= static_cast<std::int64_t>(mixer->shape().vocab))
+                    throw std::invalid_argument("a token lies outside the vocabulary");
             }
         }
         nb::gil_scoped_release release;

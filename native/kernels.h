@@ -118,6 +118,10 @@ struct Kernels {
     float (*greatest)(const float* l, std::size_t n);
     // w[n] = rint(EXP2(l - top) 2^22), n a multiple of 16; returns their sum (n <= 256).
     std::int32_t (*token_weights)(const float* l, float top, std::size_t n, std::int32_t* w);
+    // The sum of w[i] x[i], n a multiple of 32. Section 13.
+    std::int32_t (*mix_dot)(const std::int16_t* w, const std::int16_t* x, std::size_t n);
+    // w[i] moves by floor((x[i] step + 2^14) / 2^15), n a multiple of 32. Section 13.
+    void (*mix_learn)(std::int16_t* w, const std::int16_t* x, std::size_t n, std::int16_t step);
 };
 
 }  // namespace lmzip

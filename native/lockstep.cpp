@@ -53,21 +53,21 @@ bool Lockstep::high(const std::int32_t* freqs, std::size_t stride, std::size_t n
         Scratch& own = scratch_[b];
         const auto rows = static_cast<std::size_t>(active[b]);
         if (rows == 0) return true;
-        const std::int32_t* mixed = together(freqs + first_[b] * stride, stride, rows, n, own.model);
-        if (block.mixer) {
-            own.mixed.resize(rows * n);
-            block.mixer->high(mixed, rows, own.mixed.data());
-            mixed = own.mixed.data();
-        }
+        const std::int32_t* row = together(freqs + first_[b] * stride, stride, rows, n, own.model);
         std::int64_t* out = digits + first_[b];
         if (block.encoder)
             for (std::size_t i = 0; i < rows; ++i) out[i] = tokens[first_[b] + i] >> 8;
+        if (block.mixer) {
+            if (!block.encoder) return block.mixer->decode_high(row, rows, out, *block.decoder);
+            block.mixer->encode_high(row, rows, out, *block.encoder);
+            return true;
+        }
         if (n == 1) {  // nothing to say
             std::fill_n(out, rows, 0);
             return true;
         }
-        if (!block.encoder) return block.decoder->decode(mixed, out, rows, n);
-        block.encoder->encode(mixed, out, rows, n);
+        if (!block.encoder) return block.decoder->decode(row, out, rows, n);
+        block.encoder->encode(row, out, rows, n);
         return true;
     });
 }
@@ -82,21 +82,20 @@ bool Lockstep::low(const std::int32_t* freqs, std::size_t stride, const std::int
         if (rows == 0) return true;
         const std::int64_t* high = digits + first_[b];
         std::int64_t* out = tokens + first_[b];
-        const std::int32_t* mixed = together(freqs + first_[b] * stride, stride, rows, n, own.model);
+        const std::int32_t* row = together(freqs + first_[b] * stride, stride, rows, n, own.model);
         if (block.mixer) {
-            own.mixed.resize(rows * n);
-            block.mixer->low(high, mixed, rows, own.mixed.data());
-            mixed = own.mixed.data();
+            if (!block.encoder) return block.mixer->decode_low(row, rows, out, *block.decoder);
+            block.mixer->encode_low(row, rows, out, *block.encoder);
+            return true;
         }
         own.symbols.resize(rows);
         if (block.encoder) {
             for (std::size_t i = 0; i < rows; ++i) own.symbols[i] = out[i] & 255;
-            block.encoder->encode(mixed, own.symbols.data(), rows, n);
+            block.encoder->encode(row, own.symbols.data(), rows, n);
         } else {
-            if (!block.decoder->decode(mixed, own.symbols.data(), rows, n)) return false;
+            if (!block.decoder->decode(row, own.symbols.data(), rows, n)) return false;
             for (std::size_t i = 0; i < rows; ++i) out[i] = high[i] << 8 | own.symbols[i];
         }
-        if (block.mixer) block.mixer->update(out, rows);
         return true;
     });
 }

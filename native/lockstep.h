@@ -40,7 +40,7 @@ class Lockstep {
 
   private:
     struct Scratch {
-        std::vector<std::int32_t> model, mixed;
+        std::vector<std::int32_t> model;
         std::vector<std::int64_t> symbols;
     };
     // f(block, its first stream) for every block; false if any call was.

@@ -94,7 +94,8 @@ def test_writing_is_all_or_nothing(tmp_path, tiny_models):
     for mode, half in (("wb", b"half"), ("wt", "half")):
         abandoned = lmzip.open(path, mode, model=tiny_models)
         abandoned.write(half)
-        del abandoned
+        with pytest.warns(RuntimeWarning, match="never closed"):
+            del abandoned
         assert list(tmp_path.iterdir()) == []
     with lmzip.open(path, "xt", model=tiny_models) as file:
         file.write("whole")

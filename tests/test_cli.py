@@ -140,7 +140,7 @@ def test_missing_files_do_not_stop_the_others(lmzip, text, tmp_path):
         (lambda b: b[:40], "cut short"),
         (lambda b: b"", "empty"),
         (lambda b: b"PK" + b, "not an lmzip archive"),
-        (lambda b: b[:4] + b"\x07" + b[5:], "format version 7"),
+        (lambda b: b[:3] + b"\xe4" + b[4:], "format version 7"),
         (lambda b: b[:60] + bytes([b[60] ^ 1]) + b[61:], "damaged"),
         (lambda b: b + b"junk", "behind the archive's end"),
     ],
@@ -170,7 +170,7 @@ def test_list_and_info(lmzip, text, tmp_path):
     result = lmzip("-l", "note.txt.lmz", "other.lmz")
     lines = result.stdout.decode().splitlines()
     assert lines[1].split() == [
-        str(size), str(len(TEXT)), f"{8 * size / len(TEXT):.4f}", "golden-tiny", "note.txt",
+        str(size), str(len(TEXT)), f"{8 * size / len(TEXT):.3g}", "golden-tiny", "note.txt",
     ]  # fmt: skip
     assert lines[3].split()[:2] == [str(2 * size), str(2 * len(TEXT))]
     found = json.loads(lmzip("info", "--json", "note.txt.lmz").stdout)
@@ -346,12 +346,13 @@ def test_a_reader_that_leaves(lmzip, text, tmp_path, tiny_home):
 
 
 def test_one_flipped_kind_is_an_error_in_listings(lmzip, text, tmp_path):
-    packed = bytearray(lmzip("-c", "note.txt").stdout)
+    (tmp_path / "twice").write_bytes(TEXT * 2)
+    packed = bytearray(lmzip("-c", "twice", "--block-size", "64").stdout)
     _, header = read_header(io.BytesIO(bytes(packed)))
-    packed[len(header)] ^= 8
+    packed[len(header)] ^= 16
     (tmp_path / "flip.lmz").write_bytes(packed)
-    for option in ("-l", "-t"):
-        assert b"unknown kind" in lmzip(option, "flip.lmz").stderr
+    assert b"unknown kind" in lmzip("-t", "flip.lmz").stderr
+    assert b"unknown kind" in lmzip("info", "flip.lmz").stderr
 
 
 def test_devices_and_pipes_are_written_to_not_replaced(lmzip, text, tmp_path):
@@ -460,4 +461,4 @@ def test_values_that_are_none(lmzip, text):
         assert result.stderr.count(b"\n") == 1
     far = ("--think", "65536", "--think-every", "1", "--window", "8", "--given-always")
     text.write_bytes(TEXT * 1000)
-    failed_with(lmzip("-c", *far, "--stream-length", "30000", "note.txt"), "positions")
+    failed_with(lmzip("-c", *far, "--stream-length", "30000", "note.txt"), "the limit is", 2)

@@ -93,7 +93,9 @@ def test_commands_as_compressors():
                                "shutil.copy(sys.argv[1], sys.argv[2])' {in} {out}")  # fmt: skip
     assert named.name == "half"
     assert named.compress(b"abcd") == b"abcd"
-    for bad in ("", "x='", "x=cat {in}"):
+    for name in ("cat {in}", "cp /dev/stdin {out}", "cp {in} {out}", "cat"):
+        assert command_compressor(name).compress(b"abcd") == b"abcd"
+    for bad in ("", "x='"):
         with pytest.raises(UsageError):
             command_compressor(bad)
     with pytest.raises(LmzipError, match="no-such-program"):
@@ -130,11 +132,38 @@ def test_commands_that_go_back(tmp_path):
     path.write_text(LINE * 5)
     for line, kept, code in ((f"z={forth};;{back}", True, 0), (f"z={forth}", False, 0),
                              (f"z={forth};;cat", False, 1)):  # fmt: skip
-        run = lmzip_command("compare", path, "-c", "gzip", "--command", line, "--decode")
+        run = lmzip_command("compare", path, "-c", "gzip", "--command", line)
         assert run.returncode == code, run.stderr
         assert ("does not decode" in run.stderr) == bool(code)
         if not code:
             assert ("not decoded" in run.stdout.partition("Pooled:")[0]) != kept
+
+
+WRONG = {
+    "nothing": "cat > /dev/null", "a part": "head -c 10", "a constant": "cat > /dev/null; echo x",
+    "a failure": "head -c 10; exit 3", "a signal": "head -c 10; kill -9 $$",
+    "what it keeps beside": "cat > {out}.side; echo x > {out}",
+    "a folder": "mkdir {out}", "no output": "cat > {out}.side",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("back", ["", ";;cat", ";;sh -c 'cat {in}.side > {out}'"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_a_command_does_wrong_is_no_rank(tmp_path, wrong, back):
+    path = tmp_path / "text"
+    path.write_text(LINE * 5)
+    line = WRONG[wrong]
+    if "{out}" in line:
+        line = f"{line} # {{in}}"
+    run = lmzip_command(
+        "compare", path, "--json", "-c", "gzip", "-c", "xz", "-m", "lmzip-1m",
+        "--command", f"bad=sh -c '{line}'{back}",
+    )  # fmt: skip
+    found = json.loads(run.stdout)
+    names = [m["model"] for m in found["methods"]]
+    assert "bad" not in names[: found["ranked"]] and found["ranked"] == 3, run.stderr
+    assert not any("bad" in (d["first"], d["second"]) for d in found["differences"])
+    assert "bad" not in [names[i] for i in found["pareto"]]
 
 
 def test_a_command_is_the_program_it_runs(tmp_path):

@@ -105,7 +105,7 @@ def test_prefixes_of_any_length(tiny_models, parameters, prefix, forced):
     """None at all, within the window, longer than it, longer than y."""
     blob = archive(TEXT, Y, tiny_models, parameters, prefix=prefix, forced=forced)
     check(blob, TEXT, Y, tiny_models)
-    side = ArchiveIndex(io.BytesIO(blob)).frames[0].header.side
+    side = ArchiveIndex(io.BytesIO(blob)).archives[0].header.side
     assert side.prefix_tokens == (parameters.window - 1 if prefix is None else prefix)
     if forced:
         assert kinds(blob) == {"GIVEN_MIXED"} if parameters.mixing_bits else {"GIVEN_LM"}
@@ -165,7 +165,7 @@ def test_a_dictionary_alone_names_no_model(tiny_models):
     y = random.Random(3).randbytes(70_000)
     for x in (y[:900], y, random.Random(4).randbytes(69_000) + y[:1200]):
         blob = archive(x, y, tiny_models, CodingParameters(window=12, stream_tokens=40, sinks=2))
-        frame = ArchiveIndex(io.BytesIO(blob)).frames[0]
+        frame = ArchiveIndex(io.BytesIO(blob)).archives[0]
         assert (frame.header.model, kinds(blob)) == (None, {"GIVEN_ZSTD"})
         assert len(blob) < (69_200 if len(x) > len(y) else 100)
         check(blob, x, y, tiny_models)
@@ -192,7 +192,7 @@ def test_a_little_profit_does_not_pay_for_the_header(tiny_models, monkeypatch):
     def a_little_better(self, tokens, budgets, scale, *, given):
         found, jobs = attempt(self, tokens, budgets, scale, given=given)
         if given:
-            jobs[0].coder = Finished(payload[:-12])
+            jobs[0].coder = Finished(payload[:-saved])
         return found, jobs
 
     class Finished:
@@ -205,9 +205,11 @@ def test_a_little_profit_does_not_pay_for_the_header(tiny_models, monkeypatch):
             return self._payload
 
     monkeypatch.setattr(BlockEncoder, "_attempt", a_little_better)
-    monkeypatch.setattr(BlockEncoder, "_header_side_bytes", lambda self, n, *, model: 14)
+    side = SideReference(SideSource.GIVEN, len(y), bytes(4), 1, UNMIXED.window - 1)
+    cost = len(side.pack(model=True))
+    saved = cost - 1
     assert archive(x, y, tiny_models, UNMIXED) == plain
-    monkeypatch.setattr(BlockEncoder, "_header_side_bytes", lambda self, n, *, model: 11)
+    saved = cost + 1
     assert kinds(archive(x, y, tiny_models, UNMIXED)) == {"GIVEN_LM"}
 
 
@@ -296,7 +298,9 @@ def pairs(models, parameters, *texts, forced=False):
 def test_archives_given_those_before(tiny_models, parameters):
     parts = (Y, REVISED, b"", random.Random(6).randbytes(400), TEXT)
     blob, whole = pairs(tiny_models, parameters, *parts), b"".join(parts)
-    sources = [f.header.side.source for f in ArchiveIndex(io.BytesIO(blob)).frames if f.header.side]
+    sources = [
+        f.header.side.source for f in ArchiveIndex(io.BytesIO(blob)).archives if f.header.side
+    ]
     assert set(sources) == {SideSource.BEFORE}
     assert len(sources) >= 2
     check(blob, whole, None, tiny_models)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import brotli
 import numpy as np
 import pytest
 
 import lmzip
 from benchmarks.classical import classical_sizes
+from lmzip.codec import ArchiveIndex
 from lmzip.engine import Pack
 from lmzip.errors import UsageError
 from lmzip.levels import DEFAULT_LEVEL, LEVELS, level
@@ -72,6 +75,17 @@ def test_a_mail_is_far_smaller_than_by_any_classic():
     best = min(size for size in sizes.values() if size is not None)
     assert len(blob) < 0.75 * best, (len(blob), sizes)
     assert lmzip.decompress(blob) == MAIL
+
+
+def test_what_stands_around_a_text_of_100_bytes():
+    """16 bytes, the checksum included."""
+    text = MAIL[105:205]
+    blob = lmzip.compress(text)
+    index = ArchiveIndex(io.BytesIO(blob))
+    ((head,),) = [index.heads(number) for number in range(len(index.archives))]
+    assert head.kind.modelled
+    assert len(blob) == head.payload_bytes + 16 < 60
+    assert lmzip.decompress(blob) == text
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

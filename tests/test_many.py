@@ -20,8 +20,6 @@ from lmzip.codec import (
 from lmzip.codec.many import _groups
 from lmzip.errors import CorruptError, LmzipError, SideInformationError
 
-from .conftest import GOLDEN
-
 SMALL = CodingParameters(window=12, stream_tokens=20, sinks=2, block_bytes=300)
 CONTENTS = [
     b"",
@@ -112,13 +110,6 @@ def test_what_is_wrong_with_one_hurts_no_other(tiny_models):
         CONTENTS[2], b"", CONTENTS[2], CONTENTS[4] + CONTENTS[6], b"", b"", CONTENTS[7],
         CONTENTS[5],
     ]  # fmt: skip
-
-
-def test_older_archives(tiny_models):
-    files = sorted(file for folder in ("v1", "v2") for file in (GOLDEN / folder).glob("*.lmz"))
-    expected = [lmzip.decompress(file.read_bytes(), model=tiny_models) for file in files]
-    assert files
-    assert decompress_many([file.read_bytes() for file in files], tiny_models) == expected
 
 
 def test_what_may_swell_is_decoded_alone(tiny_models, tmp_path):

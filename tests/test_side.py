@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import lmzip
 from lmzip.codec import SideInformation, SideParameters
-from lmzip.errors import CorruptError, LmzipError, UsageError, VersionError
+from lmzip.errors import CorruptError, LmzipError, UsageError
 from lmzip.format import (
+    BlockKind,
     Header,
     ModelReference,
     SideReference,
@@ -209,13 +210,13 @@ def test_limits_of_side_tokens(tiny_model):
 
 # The side section.
 
-MODEL = ModelReference(bytes(range(8)), "m", 1, 512, 4, 4096, 0, 1, 18)
+MODEL = ModelReference(bytes(range(4)), "m", 1, 500, 4, 4096, 0, 1, 18)
 THOUGHTS = Thoughts(300, 5, 16, (1 << 62) - 1, 1 << 24, b"before", "böhind".encode(), 0xDEADBEEF)
 SIDES = [
     SideReference(SideSource.NOWHERE, splitting=1, thoughts=THOUGHTS),
     SideReference(SideSource.BEFORE, splitting=2, prefix_tokens=511),
-    SideReference(SideSource.GIVEN, (1 << 62) - 1, b"12345678", 1, 1 << 20),
-    SideReference(SideSource.GIVEN, 1, b"12345678", 2, 0, THOUGHTS),
+    SideReference(SideSource.GIVEN, (1 << 62) - 1, b"1234", 1, 1 << 20),
+    SideReference(SideSource.GIVEN, 1, b"1234", 2, 0, THOUGHTS),
 ]
 
 
@@ -224,13 +225,12 @@ SIDES = [
 def test_side_sections_round_trip(side, size):
     header = Header(MODEL, size, side=side)
     packed = header.pack()
-    assert packed[4] == 3
     assert read_header(io.BytesIO(packed + b"rest")) == (header, packed)
     for position in range(8 * len(packed)):
         damaged = bytearray(packed)
         damaged[position // 8] ^= 1 << (position % 8)
-        if damaged[5] & 4:
-            continue  # a short archive's header is verified with its block
+        if damaged[3] & 16:
+            continue  # a short archive's header is verified with its contents
         with pytest.raises(LmzipError):
             read_header(io.BytesIO(bytes(damaged)))
     for length in range(1, len(packed)):
@@ -240,56 +240,55 @@ def test_side_sections_round_trip(side, size):
 
 @pytest.mark.parametrize("side", SIDES)
 def test_side_sections_of_short_archives_round_trip(side):
-    packed = Header(MODEL, short=True, side=side).pack()
-    header, data = read_header(io.BytesIO(packed + b"rest"))
-    assert data == packed
-    assert header.side == dataclasses.replace(side, digest=side.digest[: len(DIGEST)])
+    header = Header(MODEL, side=side, only=BlockKind.GIVEN_LM)
+    packed = header.pack()
+    assert read_header(io.BytesIO(packed + b"rest")) == (header, packed)
 
 
 def test_side_sections_without_a_model_say_less():
     side = SIDES[3]
     packed = Header(side=side).pack()
-    expected = SideReference(SideSource.GIVEN, 1, b"12345678")
+    expected = SideReference(SideSource.GIVEN, 1, b"1234")
     assert read_header(io.BytesIO(packed)) == (Header(side=expected), packed)
-    assert packed[6:-4].hex() == "0201" + b"12345678".hex()
+    assert packed[4:-4].hex() == "0201" + b"1234".hex()
 
 
 def test_pinned_side_section():
     side = dataclasses.replace(SIDES[3], thoughts=dataclasses.replace(THOUGHTS, seed=300))
-    assert side.pack(model=True, short=False).hex() == (
-        "0201" + b"12345678".hex() + "0200" + "ac02" + "0510" + "ac02" + "80808008"
+    assert side.pack(model=True).hex() == (
+        "1a01" + b"1234".hex() + "00" + "ac02" + "0510" + "ac02" + "80808008"
         + "06" + b"before".hex() + "07" + "böhind".encode().hex() + "efbeadde"
     )  # fmt: skip
 
 
-def side_header(section):
+def side_header(section, *, model=True):
     """A short header, so that no checksum is in the way, of a side section."""
-    packed = bytearray(Header(MODEL, short=True).pack())
-    packed[4], packed[5] = 3, packed[5] | 8
-    return bytes(packed) + section
+    form = 0x30 | (BlockKind.GIVEN_MIXED if model else BlockKind.GIVEN_ZSTD)
+    return b"\x89LM" + bytes([form]) + (MODEL.pack() if model else b"") + section
 
 
-DIGEST = b"12345678"[: SideReference.SHORT_DIGEST_BYTES]
-FIRST = bytes([2]) + pack_varint(5) + DIGEST
+FIRST = pack_varint(5) + b"1234"
 
 
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        (bytes([3]), "unknown kind 3"),
-        (bytes([2, 0]) + DIGEST, "empty"),
-        (bytes([2]) + pack_varint(1 << 62) + DIGEST, "limit"),
-        (FIRST + bytes([0]), "zero"),
-        (FIRST + bytes([3]), "rule of splitting"),
-        (FIRST + bytes([1]) + pack_varint((1 << 20) + 1), "prefix"),
-        (FIRST + bytes([1, 0]) + pack_varint((1 << 16) + 1), "thought"),
-        (FIRST + bytes([1, 0, 9, 0]) + bytes(9), "chains is zero"),
-        (FIRST + bytes([1, 0, 9]) + pack_varint(257), "chains"),
-        (FIRST + bytes([1, 0, 9, 1, 17]), "temperature"),
-        (FIRST + bytes([1, 0, 9, 1, 1]) + pack_varint(1 << 62), "seed"),
-        (FIRST + bytes([1, 0, 9, 1, 1, 0]) + pack_varint((1 << 24) + 1), "distance"),
-        (FIRST + bytes([1, 0, 9, 1, 1, 0, 0]) + pack_varint((1 << 14) + 1), "prompt"),
-        (FIRST + bytes([1, 0, 9, 1, 1, 0, 0, 0]) + pack_varint((1 << 14) + 1), "prompt"),
+        (bytes([7]), "unknown kind 7"),
+        (bytes([0x26]), "unknown kind 38"),
+        (bytes([6, 0]) + b"1234", "empty"),
+        (bytes([6]) + pack_varint(1 << 62) + b"1234", "limit"),
+        (bytes([2]) + FIRST, "splitting is 0"),
+        (bytes([14]) + FIRST, "splitting is 3"),
+        (bytes([6]) + FIRST + pack_varint((1 << 20) + 1), "prefix"),
+        (bytes([22]) + FIRST + bytes([0, 0, 1]) + bytes(9), "zero"),
+        (bytes([22]) + FIRST + bytes([0]) + pack_varint((1 << 16) + 1), "thought"),
+        (bytes([22]) + FIRST + bytes([0, 9, 0]) + bytes(9), "zero"),
+        (bytes([22]) + FIRST + bytes([0, 9]) + pack_varint(257), "chains"),
+        (bytes([22]) + FIRST + bytes([0, 9, 1, 17]), "temperature"),
+        (bytes([22]) + FIRST + bytes([0, 9, 1, 1]) + pack_varint(1 << 62), "seed"),
+        (bytes([22]) + FIRST + bytes([0, 9, 1, 1, 0]) + pack_varint((1 << 24) + 1), "distance"),
+        (bytes([22]) + FIRST + bytes([0, 9, 1, 1, 0, 0]) + pack_varint((1 << 14) + 1), "prompt"),
+        (bytes([22]) + FIRST + bytes([0, 9, 1, 1, 0, 0, 0]) + pack_varint((1 << 14) + 1), "prompt"),
     ],
 )
 def test_bad_side_sections(section, message):
@@ -297,13 +296,10 @@ def test_bad_side_sections(section, message):
         read_header(io.BytesIO(side_header(section)))
 
 
-def test_side_sections_belong_to_version_3():
-    packed = bytearray(Header(MODEL, short=True, side=SIDES[1]).pack())
-    assert read_header(io.BytesIO(bytes(packed))) is not None
-    for version in (1, 2):
-        packed[4] = version
-        with pytest.raises(VersionError, match="feature"):
-            read_header(io.BytesIO(bytes(packed)))
+@pytest.mark.parametrize("first", [6, 10, 18])
+def test_bad_side_sections_without_a_model(first):
+    with pytest.raises(CorruptError, match="without a model"):
+        read_header(io.BytesIO(side_header(bytes([first]) + FIRST, model=False)))
 
 
 def test_solid_archives_have_no_side_section():
@@ -339,7 +335,7 @@ def test_side_information_is_a_length_a_hash_and_an_end():
     whole = b"".join(parts)
     read = SideInformation.read(map(io.BytesIO, parts))
     assert read == SideInformation.of(whole)
-    assert read.digest == hashlib.blake2b(whole, digest_size=8).digest()
+    assert read.digest == hashlib.blake2b(whole, digest_size=4).digest()
     long = bytes(1 << 24) + b"the end"
     assert SideInformation.of(long).tail == long[7:]
     assert SideInformation.read([io.BytesIO(long)]) == SideInformation.of(long)

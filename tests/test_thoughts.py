@@ -333,7 +333,7 @@ def test_archives_with_thoughts_do_not_depend_on_who_makes_them(
     for x, y in ((X[:70], b""), (TEXT[:240], Y)):
         blob = thinking(x, THOUGHTS[name], tiny_models, parameters, y)
         index = ArchiveIndex(io.BytesIO(blob))
-        header = index.frames[0].header
+        header = index.archives[0].header
         assert dataclasses.replace(header.side.thoughts, crc=0) == THOUGHTS[name]
         kinds = {kind.name for kind, n in index.kinds().items() if n}
         assert kinds == ({"GIVEN_MIXED"} if mixing_bits else {"GIVEN_LM"})
@@ -367,14 +367,14 @@ def test_thoughts_are_given_up_where_they_do_not_help(tiny_models):
 def test_other_thoughts_are_refused(tiny_models):
     """Their checksum is in the header; so a model that thinks otherwise is found out at once."""
     blob = thinking(TEXT[:400], THOUGHTS["k = 3"], tiny_models)
-    frame = ArchiveIndex(io.BytesIO(blob)).frames[0]
-    header = frame.header
-    assert header.pack() == blob[: frame.trailer.header_bytes]
+    header = ArchiveIndex(io.BytesIO(blob)).archives[0].header
+    size = len(header.pack())
+    assert header.pack() == blob[:size]
     for change in ({"crc": header.side.thoughts.crc ^ 1}, {"seed": 98}, {"chains": 2}):
         thoughts = dataclasses.replace(header.side.thoughts, **change)
         other = Header(header.model, side=dataclasses.replace(header.side, thoughts=thoughts))
         packed = other.pack()
-        assert len(packed) == frame.trailer.header_bytes
+        assert len(packed) == size
         with pytest.raises(SideInformationError, match="does not think here"):
             decoded(packed + blob[len(packed) :], tiny_models)
 
@@ -439,4 +439,4 @@ def test_ledgers_have_every_bit(path):
         index = ArchiveIndex(io.BytesIO(blob * copies))
         items = ledger(index)
         assert sum(item.bits for item in items) == 8 * copies * len(blob)
-        assert {item.archive for item in items} == set(range(1, len(index.frames) + 1))
+        assert {item.archive for item in items} == set(range(1, len(index.archives) + 1))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .progress import ModelBar
+from .say import say
 
 if TYPE_CHECKING:
     from ..codec import CodecModel, CodingParameters
@@ -70,7 +70,7 @@ def chosen_models(given: dict[str, Any]) -> tuple[StoreModels, CodingParameters]
 
     def notice(message: str) -> None:
         if not given["quiet"]:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     progress = ModelBar(show=not given["quiet"])
     return open_models(given, name, progress=progress, notice=notice), parameters

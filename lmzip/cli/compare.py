@@ -14,9 +14,10 @@ from .methods import (
     document_options,
     find_given_documents,
     measure_all,
+    method_openers,
     model_method,
 )
-from .options import coding_options, models_options
+from .options import FilePath, coding_options, models_options
 from .outcome import Outcome
 from .token_output import TokenOutput
 
@@ -43,21 +44,21 @@ __all__ = ["compare"]
     "commands",
     metavar="NAME=COMMAND[;;BACK]",
     multiple=True,
-    help="Another compressor: a command line with {in} and {out}, or a filter; behind ;; the one "
-    "that decompresses, for --decode.",
+    help="Another compressor: a command line, a filter but for {in} and {out}, which are files; "
+    "behind ;; the one that decompresses, without which it is not ranked.",
 )
 @document_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
 @click.option(
     "--html",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write a page with tables, plots and the texts coloured by their bits.",
 )
 @click.option(
     "--plots",
     metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     help="Write the plots as SVG files.",
 )
 @click.option(
@@ -81,9 +82,9 @@ def compare(paths: tuple[str, ...], **given: Any) -> None:
     """Compare models (-m, may be repeated) and compressors on PATHs.
 
     PATHs and models are as for `lmzip measure`; a level (-1 to -9) codes with the same parameters
-    for all models. Every method sees every document on its own; the
-    ranking pools all bits over all bytes, and differences come with bootstrap intervals over the
-    documents. A document that a method fails on is left out for all of them, and said.
+    for all models, and several levels stand side by side. Every method sees every document on its
+    own; the ranking pools all bits over all bytes, and differences come with bootstrap intervals
+    over the documents. A document that a method fails on is left out for all of them, and said.
     """
     from ..measure import Classical, ResultStore
     from ..measure.classical import command_compressor, installed_compressors
@@ -97,7 +98,7 @@ def compare(paths: tuple[str, ...], **given: Any) -> None:
     documents = find_given_documents(paths, given, outcome)
     store = ResultStore(Path(given["results"])) if given["results"] else None
     openers: list[Any] = [lambda c=c: Classical(c) for c in others]
-    openers += [lambda name=name: model_method(name, given) for name in names]
+    openers += method_openers(names, given, model_method)
     with outcome.attempt(), TokenOutput(given, outcome) as output:
         done = measure_all(openers, documents, given, outcome, each=output.add, store=store)
         _show(done, output, given, outcome)

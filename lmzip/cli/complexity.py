@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import coding_options, model_options
+from .options import FilePath, coding_options, model_options
+from .progress import CodingBar
+from .say import clean
 
 if TYPE_CHECKING:
     from ..complexity.pairs import PairComplexity
@@ -27,8 +29,8 @@ _ROWS = (
 
 
 @click.command("complexity")
-@click.argument("x", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("y", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("x", type=FilePath(exists=True, dir_okay=False, path_type=Path))
+@click.argument("y", type=FilePath(exists=True, dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 @click.option("--no-decode", is_flag=True, help="Do not decode every file to make sure.")
 @click.option("--no-controls", is_flag=True, help="Without zstd and xz.")
@@ -44,7 +46,7 @@ def complexity(x: Path, y: Path, **given: Any) -> None:
     dictionary) and xz (what x adds behind y) stand beside.
     """
     from ..complexity.coders import LmzipCoder, XzCoder, ZstdCoder
-    from ..complexity.pairs import pair_complexity
+    from ..complexity.pairs import CODINGS_OF_EACH, pair_complexity
     from ..errors import UsageError
     from .choices import chosen_model
 
@@ -59,7 +61,11 @@ def complexity(x: Path, y: Path, **given: Any) -> None:
     ]
     if not given["no_controls"]:
         coders += [ZstdCoder(), XzCoder()]
-    found = [pair_complexity(coder, *contents) for coder in coders]
+    found = []
+    work = CODINGS_OF_EACH * sum(map(len, contents))
+    for coder in coders:
+        with CodingBar(coder.name, work, show=not given["quiet"]) as bar:
+            found.append(pair_complexity(coder, *contents, progress=bar))
     _show(x, y, contents, found, model.pack_bytes, given["as_json"])
 
 
@@ -77,11 +83,12 @@ def _show(
         files = [{"file": str(p), "bytes": n} for p, n in zip((x, y), sizes, strict=True)]
         print(json.dumps({"x": files[0], "y": files[1], "model_bytes": pack_bytes, "by": rows}))
         return
-    print(f"x = {x} ({sizes[0]:,} bytes), y = {y} ({sizes[1]:,} bytes); numbers in bits\n")
+    names = [f"{n} = {clean(p)} ({s:,} bytes)" for n, p, s in zip("xy", (x, y), sizes, strict=True)]
+    print(f"{', '.join(names)}; numbers in bits\n")
     print(f"{'':32}" + "".join(f"{c.coder:>22}" for c in found))
     for label, name in _ROWS:
         cells = [getattr(c, name) for c in found]
-        shown = [f"{v:,}" if isinstance(v, int) else f"{v:.4f}" for v in cells]
+        shown = [f"{v:,}" if isinstance(v, int) else f"{v:.3g}" for v in cells]
         print(f"{label:32}" + "".join(f"{cell:>22}" for cell in shown))
     print(
         f"\nThe model's own {8 * pack_bytes:,} bits are not counted: whoever decodes has it."

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import FilePath
 from .progress import ModelBar
+from .say import clean, say
 
 if TYPE_CHECKING:
     from ..corpora import CorpusStore, Manifest
@@ -35,7 +37,7 @@ def corpus_store(offline: bool = False) -> CorpusStore:
 
 
 def _report(problem: object) -> None:
-    print(f"lmzip: {problem}", file=sys.stderr)
+    say(f"{problem}")
 
 
 @click.group()
@@ -62,8 +64,9 @@ def list_corpora() -> None:
             where = "this machine" if paths else "-"
         else:
             count, size = len(manifest.files), manifest.size_bytes
-            where = str(store.installed(manifest) or "-")
-        rows.append((manifest.name, f"{count:,}", f"{size:,}", manifest.licence, where))
+            where = clean(store.installed(manifest) or "-")
+        licence = clean(manifest.licence)
+        rows.append((manifest.name, f"{count:,}", f"{size:,}", licence, where))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     for name, files, size_bytes, licence, where in rows:
         print(
@@ -83,22 +86,27 @@ def get(
     names: tuple[str, ...], origin: str | None, force: bool, offline: bool, quiet: bool
 ) -> None:
     """Fetch sets; nothing appears before the hash of every file is found right."""
-    from ..errors import CorpusError
+    from ..errors import CorpusError, UsageError
 
     store = corpus_store(offline)
     failed = 0
-    for manifest in [store.manifest(name) for name in names]:
+    for name in names:
         bar = ModelBar(show=not quiet)
         try:
+            manifest = store.manifest(name)
             folder = store.get(manifest, origin=origin, force=force, progress=bar)
-        except CorpusError as error:
-            failed = 1
+        except (CorpusError, UsageError) as error:
+            failed = max(failed, 2 if isinstance(error, UsageError) else 1)
             _report(error)
+            continue
+        except OSError as error:
+            failed = max(failed, 1)
+            _report(f"{error.filename or name}: {error.strerror or error}")
             continue
         finally:
             bar.close()
         if not quiet:
-            print(f"{manifest.name}: {_size(manifest)} in {folder}")
+            print(f"{manifest.name}: {_size(manifest)} in {clean(folder)}")
     sys.exit(failed)
 
 
@@ -109,7 +117,7 @@ def _size(manifest: Manifest) -> str:
 
 @corpora.command("verify")
 @click.argument("name", metavar="NAME|FILE.toml")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=FilePath(path_type=Path))
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no word if all is well.")
 @click.help_option("-h", "--help")
 def verify(name: str, folder: Path | None, quiet: bool) -> None:
@@ -134,7 +142,7 @@ def verify(name: str, folder: Path | None, quiet: bool) -> None:
     finally:
         bar.close()
     for path, problem in problems:
-        print(f"{path}: {problem}")
+        print(f"{clean(path)}: {problem}")
     if problems:
         _report(f"{manifest.name}: {len(problems)} of {len(manifest.files)} files are not right")
         if len(problems) == len(manifest.files) and folder is None and manifest.sources:
@@ -145,8 +153,14 @@ def verify(name: str, folder: Path | None, quiet: bool) -> None:
 
 
 @corpora.command("make")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="FILE.toml", help="Where to; NAME.toml if not given.")
+@click.argument("folder", type=FilePath(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.toml",
+    type=FilePath(standard=True),
+    help="Where to; NAME.toml if not given.",
+)
 @click.option("--name", help="Name of the set; that of FOLDER if not given.")
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the texts.")
 @click.option("--about", default="", metavar="TEXT", help="What the texts are.")
@@ -187,4 +201,4 @@ def make(
     with atomic_output(target, overwrite=force) as file:
         file.write(text.encode("utf-8"))
     if not quiet:
-        print(f"{target}: {_size(manifest)}")
+        print(f"{clean(target)}: {_size(manifest)}")

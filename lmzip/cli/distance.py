@@ -13,8 +13,9 @@ import click
 
 from ..errors import UsageError
 from .checks import refuse_options, refuse_overwriting
-from .options import coding_options, model_options
+from .options import FilePath, coding_options, model_options
 from .progress import CodingBar
+from .say import say
 
 if TYPE_CHECKING:
     from ..complexity.coders import Coder
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["distance"]
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE = FilePath(dir_okay=False, path_type=Path)
 _OF_LMZIP = (
     "level", "window", "stream_length", "block_size", "no_mix", "solid", "model", "threads",
     "engine", "device", "memory_limit", "no_decode",
@@ -57,7 +58,7 @@ _OF_LMZIP = (
 @click.option(
     "--labels",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(exists=True, dir_okay=False, path_type=Path),
     help="For --knn: a CSV file of names and labels.  [default: the folder's name]",
 )
 @click.option(
@@ -131,11 +132,11 @@ def _documents(paths: tuple[str, ...], given: dict[str, Any]) -> list[tuple[str,
         raise UsageError(found.places.unreadable[0])
     if found.places.repeated and not given["quiet"]:
         names = ", ".join(found.places.repeated)
-        print(f"lmzip: named twice, counted once: {names}", file=sys.stderr)
+        say(f"named twice, counted once: {names}")
     documents = [(document.name, document.read()) for document in found]
     empty = [name for name, data in documents if not data]
     if empty and not given["quiet"]:
-        print(f"lmzip: empty, left out: {', '.join(empty)}", file=sys.stderr)
+        say(f"empty, left out: {', '.join(empty)}")
     return [(name, data) for name, data in documents if data]
 
 
@@ -207,7 +208,7 @@ class _Watch:
 
     def _say(self, message: str) -> None:
         if not self._quiet:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     def __call__(self, work: Work) -> None:
         if self._bar is None:

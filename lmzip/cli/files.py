@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import click
 
 from ..errors import LmzipError, UsageError
+from ..files import atomic_output, read_up_to, replaces
+from ..files.sparse import SparseWriter
+from ..files.standard import STANDARD_OUTPUT
 from .ahead import Ahead
+from .inputs import (
+    STDIN,
+    Skip,
+    content_size,
+    contents_inside,
+    has_changed,
+    open_input,
+    read_first_block,
+    remove_input,
+    require_removable,
+    with_suffix,
+)
 from .progress import CodingBar, ModelBar
+from .say import say
 
 if TYPE_CHECKING:
     from ..codec import CompressionSummary
+    from .ranges import ByteRange
 
 __all__ = ["run", "standard_output"]
 
@@ -25,7 +41,6 @@ Coded: TypeAlias = "tuple[bytes, CompressionSummary] | bytes | LmzipError"
 """Of a small file: its archive and what was written, or its contents, or what is wrong with it."""
 
 SUFFIX = ".lmz"
-STDIN = "-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +55,22 @@ class _Options:
     verbose: int
     quiet: bool
     memory_limit: int
-
-
-class _Skip(LmzipError):
-    """This file cannot be done; the others can."""
+    byte_range: ByteRange | None
 
 
 def run(files: Sequence[str], **given: Any) -> None:
     """Do what the command line says; exits with 1 (or 2, wrong usage) if any file failed."""
     options = _Options(**{f.name: given[f.name] for f in dataclasses.fields(_Options)})
+    if options.mode in ("decompress", "test", "list"):
+        files = [with_suffix(name, SUFFIX) for name in files]
     files = list(files) or [STDIN]
     _refuse_subcommand(files[0])
     if options.output is not None and len(files) > 1:
         raise click.UsageError("-o takes one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
         raise click.UsageError("-o and -c exclude each other")
+    if options.byte_range is not None:
+        _require_sense_of_range(options, files)
     if options.mode == "list":
         from .info import list_archives
 
@@ -67,16 +83,24 @@ def run(files: Sequence[str], **given: Any) -> None:
             session.one(name, ahead.take(number))
         except LmzipError as error:
             failed = max(failed, 2 if isinstance(error, UsageError) else 1)
-            print(f"lmzip: {_label(name)}: {error}", file=sys.stderr)
+            say(f"{_label(name)}: {error}")
         except BrokenPipeError:
             raise
         except OSError as error:
+            if error is STANDARD_OUTPUT.failure:
+                raise
             failed = max(failed, 1)
-            print(
-                f"lmzip: {error.filename or _label(name)}: {error.strerror or error}",
-                file=sys.stderr,
-            )
+            say(f"{error.filename or _label(name)}: {error.strerror or error}")
     sys.exit(failed)
+
+
+def _require_sense_of_range(options: _Options, files: Sequence[str]) -> None:
+    if options.mode != "decompress":
+        raise click.UsageError("--range goes with -d")
+    if not options.keep:
+        raise click.UsageError("--range and --rm exclude each other")
+    if not options.to_stdout and options.output is None and list(files) != [STDIN]:
+        raise click.UsageError("a range of a file is written with -c or -o")
 
 
 def _refuse_subcommand(first: str) -> None:
@@ -113,7 +137,7 @@ class _Session:
 
     def _notice(self, message: str) -> None:
         if not self.options.quiet:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     def ahead(self, names: Sequence[str]) -> Ahead[Coded]:
         """Small files' results, ahead of their turn."""
@@ -123,10 +147,12 @@ class _Session:
             return self.options.mode == "compress" or gains_by_company(data)
 
         def wanted(name: str) -> bool:
+            if self.options.byte_range is not None:
+                return False
             try:
                 if self.options.mode != "test":
                     self._target(name)
-            except _Skip:
+            except Skip:
                 return False
             return name != STDIN
 
@@ -162,30 +188,36 @@ class _Session:
         """Compress, decompress or test one file, or write what came of it ahead of its turn."""
         options = self.options
         if not options.keep and name != STDIN and self._is_given(name):
-            raise _Skip("a --given file, which decoding takes too, is not removed")
-        source = _open_input(name, options)
+            raise Skip("a --given file, which decoding takes too, is not removed")
+        source = open_input(name, archive=options.mode != "compress", force=options.force)
         try:
             if options.mode == "test":
                 size = self._decompress(name, source, _Discard(), ahead)
                 if options.verbose:
-                    print(f"{_label(name)}: OK, {size} bytes", file=sys.stderr)
+                    say(f"{_label(name)}: OK, {size} bytes", plain=True)
                 return
             target = self._target(name)
             if target is None:
                 out = standard_output(compressed=options.mode == "compress", force=options.force)
                 self._code(name, source, out, ahead)
                 return
-            from ..files import atomic_output
-
             like = os.fstat(source.fileno()) if name != STDIN else None
-            device = target.exists() and not target.is_file()  # or a pipe: written to
-            with atomic_output(target, overwrite=options.force or device, like=like) as out:
-                self._code(name, source, out, ahead)
+            remove = not options.keep and like is not None and replaces(target)
+            if remove:
+                require_removable(name, source, force=options.force)
+            may_skip = options.mode == "decompress" and replaces(target)
+            with atomic_output(target, overwrite=options.force, like=like) as out:
+                sparse = SparseWriter(out) if may_skip else None
+                self._code(name, source, cast(BinaryIO, sparse or out), ahead)
+                if sparse is not None:
+                    sparse.finish()
+            if remove and like is not None:
+                remove_input(name, like, source)
+            elif not options.keep and like is not None:
+                self._notice(f"{_label(name)}: kept, as the output is no regular file")
         finally:
             if name != STDIN:
                 source.close()
-        if not options.keep and name != STDIN:
-            os.unlink(name)
 
     def _target(self, name: str) -> Path | None:
         """The output file; None for standard output."""
@@ -198,20 +230,20 @@ class _Session:
             return None
         elif options.mode == "compress":
             if name.endswith(SUFFIX) and not options.force:
-                raise _Skip(f"already has suffix {SUFFIX} (-f compresses it all the same)")
+                raise Skip(f"already has suffix {SUFFIX} (-f compresses it all the same)")
             target = Path(name + SUFFIX)
         elif name.endswith(SUFFIX) and len(Path(name).name) > len(SUFFIX):
             target = Path(name.removesuffix(SUFFIX))
         else:
-            raise _Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
+            raise Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
         if target.is_dir():
-            raise _Skip(f"{target} is a directory")
+            raise Skip(f"{target} is a directory")
         if self._is_given(target):
-            raise _Skip(f"{target} is a --given file, which decoding takes too")
-        if target.is_file() and not options.force:
-            raise _Skip(f"{target} exists already (-f overwrites it)")
+            raise Skip(f"{target} is a --given file, which decoding takes too")
+        if target.is_file() and replaces(target) and not options.force:
+            raise Skip(f"{target} exists already (-f overwrites it)")
         if target.exists() and name != STDIN and target.samefile(name):
-            raise _Skip("input and output are the same file")
+            raise Skip("input and output are the same file")
         return target
 
     def _code(
@@ -222,7 +254,7 @@ class _Session:
         else:
             size = self._decompress(name, source, out, ahead)
             if self.options.verbose:
-                print(f"{_label(name)}: decompressed, {size} bytes", file=sys.stderr)
+                say(f"{_label(name)}: decompressed, {size} bytes", plain=True)
         out.flush()
 
     def _compress(
@@ -239,19 +271,27 @@ class _Session:
     def _compress_alone(self, name: str, source: BinaryIO, out: BinaryIO) -> CompressionSummary:
         from ..codec import compress_stream
 
-        size = _regular_size(source)
+        before = os.fstat(source.fileno())
+        size = content_size(source)
+        contents, known = read_first_block(source, size, self.parameters.block_bytes)
         with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
-            return compress_stream(
-                source,
+            summary = compress_stream(
+                contents,
                 out.write,
                 self.models,
                 self.parameters,
-                size_bytes=size,
+                size_bytes=known,
                 memory_limit=self.options.memory_limit,
                 side=self.side,
                 side_parameters=self.side_parameters,
                 progress=bar,
             )
+        if size is not None and has_changed(before, source):
+            self._notice(
+                f"{_label(name)}: has changed while it was read; the archive holds the "
+                f"{summary.content_bytes:,} bytes that were read"
+            )
+        return summary
 
     def _report(self, name: str, summary: CompressionSummary) -> None:
         if self.side is not None and not any(kind.given for kind, n in summary.blocks.items() if n):
@@ -268,10 +308,10 @@ class _Session:
             kinds = ", ".join(
                 f"{count} {kind.name.lower()}" for kind, count in summary.blocks.items() if count
             )
-            print(
+            say(
                 f"{_label(name)}: {content} -> {summary.archive_bytes} bytes, "
-                f"{rate:.4f} bits per byte ({kinds or 'empty'})",
-                file=sys.stderr,
+                f"{rate:.3g} bits per byte ({kinds or 'empty'})",
+                plain=True,
             )
 
     def _decompress(
@@ -288,8 +328,11 @@ class _Session:
             raise made
         if isinstance(made, bytes):
             return out.write(made)
+        if self.options.byte_range is not None:
+            return self._decompress_range(source, out, self.options.byte_range)
 
-        with CodingBar(_label(name), None, show=not self.options.quiet) as bar:
+        size = contents_inside(source) if sys.stderr.isatty() else None
+        with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
             return decompress_stream(
                 source,
                 out.write,
@@ -298,6 +341,21 @@ class _Session:
                 side=self.side,
                 progress=bar,
             )
+
+    def _decompress_range(
+        self, source: BinaryIO, out: BinaryIO | _Discard, wanted: ByteRange
+    ) -> int:
+        """Write a range of the contents; bytes written."""
+        from ..codec import ArchiveIndex, BlockReader
+
+        if not source.seekable():
+            raise UsageError("--range needs a file, not a pipe: the index is at the end")
+        index = ArchiveIndex(source)
+        reader = BlockReader(index, self.models, self.options.memory_limit, self.side)
+        start, end = wanted.within(index.content_bytes)
+        for piece in reader.range(start, end):
+            out.write(piece)
+        return end - start
 
 
 class _Discard:
@@ -312,41 +370,16 @@ def _still_right(ahead: tuple[bytes, Coded] | None, source: BinaryIO) -> Coded |
     if ahead is None:
         return None
     data, made = ahead
-    if source.read(len(data) + 1) == data:
+    if read_up_to(source, len(data) + 1) == data:
         return made
     source.seek(0)
     return None
 
 
-def _open_input(name: str, options: _Options) -> BinaryIO:
-    if name == STDIN:
-        if sys.stdin is None:
-            raise UsageError("standard input is closed")
-        os.set_blocking(sys.stdin.fileno(), True)
-        if sys.stdin.isatty() and options.mode != "compress" and not options.force:
-            raise UsageError("an archive is not read from a terminal (-f does it all the same)")
-        return sys.stdin.buffer
-    if os.path.isdir(name):
-        raise _Skip("is a directory (tar packs directories: tar -I lmzip -cf DIR.tar.lmz DIR)")
-    return open(name, "rb")
-
-
 def standard_output(*, compressed: bool, force: bool) -> BinaryIO:
     """Standard output for bytes; UsageError if it is closed, or a terminal and they are no text."""
-    if sys.stdout is None:
+    if sys.stdout is None or STANDARD_OUTPUT.absent:
         raise UsageError("standard output is closed")
     if compressed and sys.stdout.isatty() and not force:
         raise UsageError("compressed data is not written to a terminal (-f does it all the same)")
     return sys.stdout.buffer
-
-
-def _regular_size(source: BinaryIO) -> int | None:
-    """Bytes from here to the end of a regular file; None for pipes and the like."""
-    try:
-        info = os.fstat(source.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            return None
-        # Files of /proc and the like say 0 and have contents all the same.
-        return max(0, info.st_size - source.tell()) or None
-    except (OSError, ValueError):
-        return None

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import LmzipError
+from .options import FilePath
+from .say import clean, say
 
 if TYPE_CHECKING:
     from ..format import SideReference
@@ -25,19 +27,24 @@ def _describe(path: str) -> dict[str, Any]:
     with open(path, "rb") as file:
         index = ArchiveIndex(file)
         kinds = {kind.name.lower(): count for kind, count in index.kinds().items()}
-        frames = []
-        for frame in index.frames:
-            model, side = frame.header.model, frame.header.side
-            frames.append(
+        archives = []
+        for number, archive in enumerate(index.archives):
+            header, trailer = archive.header, archive.trailer
+            model, side = header.model, header.side
+            tokens, work = index.work(number)
+            archives.append(
                 {
-                    "content_bytes": frame.trailer.content_bytes,
-                    "archive_bytes": frame.trailer.frame_bytes,
-                    "blocks": len(frame.trailer.blocks),
-                    "content_hash": frame.trailer.content_hash.hex() or None,
+                    "content_bytes": archive.content_bytes,
+                    "archive_bytes": archive.archive_bytes,
+                    "short": header.short,
+                    "blocks": len(archive.blocks),
+                    "content_hash": None if trailer is None else trailer.content_hash.hex(),
+                    "tokens": tokens,
+                    "tokens_read": work,
                     "model": None
                     if model is None
                     else {
-                        "name": _printable(model.name) or registered_name(model.identity),
+                        "name": clean(model.name) or registered_name(model.identity),
                         "identity": model.identity.hex(),
                         "numerics": model.numerics,
                         "window": model.window,
@@ -56,7 +63,7 @@ def _describe(path: str) -> dict[str, Any]:
             "content_bytes": index.content_bytes,
             "archive_bytes": index.archive_bytes,
             "blocks": kinds,
-            "archives": frames,
+            "archives": archives,
         }
 
 
@@ -88,7 +95,8 @@ def _side_lines(side: dict[str, Any]) -> list[str]:
     source = {
         "nowhere": "nothing",
         "before": "the contents of the archives before",
-        "given": f"{side['length_bytes']} bytes of hash {side['digest']}",
+        "given": f"{side['length_bytes']} bytes of hash {side['digest']}, which decoding needs "
+        "(--given FILE; the archive does not know the file's name)",
     }[side["source"]]
     lines = [f"  given        {source}"]
     if side["prefix_tokens"] and side["source"] != "nowhere":
@@ -120,13 +128,8 @@ def _ledger_lines(items: list[dict[str, Any]]) -> list[str]:
     return ["  ledger, in bits", *lines, f"  {total:>14,}  together, 8 x {total // 8:,} bytes"]
 
 
-def _printable(name: str) -> str:
-    """A name from an archive, safe to show on a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in name)
-
-
 def _rate(archive_bytes: int, content_bytes: int) -> str:
-    return f"{8 * archive_bytes / content_bytes:.4f}" if content_bytes else "-"
+    return f"{8 * archive_bytes / content_bytes:.3g}" if content_bytes else "-"
 
 
 def list_archives(files: Sequence[str]) -> int:
@@ -141,15 +144,17 @@ def list_archives(files: Sequence[str]) -> int:
         except (LmzipError, OSError) as error:
             failed = 1
             reason = (isinstance(error, OSError) and error.strerror) or error
-            print(f"lmzip: {name}: {reason}", file=sys.stderr)
+            say(f"{name}: {reason}")
     if rows:
         print(f"{'compressed':>12} {'contents':>12} {'bits/byte':>9}  {'model':24} file")
     for row in rows:
-        names = [frame["model"]["name"] for frame in row["archives"] if frame["model"]]
+        names = [archive["model"]["name"] for archive in row["archives"] if archive["model"]]
+        if any(a["side"] and a["side"]["source"] == "given" for a in row["archives"]):
+            names.append("needs --given")
         print(
             f"{row['archive_bytes']:>12} {row['content_bytes']:>12} "
             f"{_rate(row['archive_bytes'], row['content_bytes']):>9}  "
-            f"{', '.join(dict.fromkeys(names)) or '-':24} {row['file'].removesuffix('.lmz')}"
+            f"{', '.join(dict.fromkeys(names)) or '-':24} {clean(row['file']).removesuffix('.lmz')}"
         )
     if len(rows) > 1:
         archive = sum(row["archive_bytes"] for row in rows)
@@ -159,7 +164,7 @@ def list_archives(files: Sequence[str]) -> int:
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FilePath())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--ledger", "with_ledger", is_flag=True, help="Every item of the file, in bits.")
 @click.help_option("-h", "--help")
@@ -174,22 +179,22 @@ def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
         except (LmzipError, OSError) as error:
             failed = 1
             reason = (isinstance(error, OSError) and error.strerror) or error
-            print(f"lmzip: {name}: {reason}", file=sys.stderr)
+            say(f"{name}: {reason}")
             continue
         if as_json:
             print(json.dumps(found))
             continue
         rate = _rate(found["archive_bytes"], found["content_bytes"])
         blocks = ", ".join(f"{n} {kind}" for kind, n in found["blocks"].items() if n) or "none"
-        print(f"{name}: {found['archive_bytes']} bytes, {rate} bits per byte")
+        print(f"{clean(name)}: {found['archive_bytes']} bytes, {rate} bits per byte")
         print(
             f"  contents     {found['content_bytes']} bytes in {len(found['archives'])} archive(s)"
         )
         print(f"  blocks       {blocks}")
-        for frame in found["archives"]:
-            model = frame["model"]
-            if frame["content_hash"]:
-                print(f"  checksum     {frame['content_hash']} (BLAKE2b-64 of the contents)")
+        for archive in found["archives"]:
+            model = archive["model"]
+            if archive["content_hash"]:
+                print(f"  checksum     {archive['content_hash']} (BLAKE2b-64 of the contents)")
             if model is not None:
                 print(f"  model        {model['name']}, identity {model['identity']}")
                 print(f"  arithmetic   version {model['numerics']}")
@@ -204,8 +209,12 @@ def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
                     mixing = f"version {model['mixing']}, tables of at most {nodes} nodes"
                     mixing += ", across blocks (solid)" if model["solid"] else ""
                 print(f"  mixing       {mixing}")
-            if frame["side"] is not None:
-                print("\n".join(_side_lines(frame["side"])))
+            if archive["side"] is not None:
+                print("\n".join(_side_lines(archive["side"])))
+            if archive["tokens"]:
+                more = archive["tokens_read"] > archive["tokens"]
+                read = f"; the model reads {archive['tokens_read']}" if more else ""
+                print(f"  work         {archive['tokens']} tokens{read}")
         if with_ledger:
             print("\n".join(_ledger_lines(found["ledger"])))
     sys.exit(failed)

@@ -5,8 +5,7 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
-import io
-import os
+import contextlib
 import signal
 import sys
 import time
@@ -17,7 +16,11 @@ import click
 
 from .. import __version__
 from ..errors import LmzipError, UsageError
-from .options import coding_options, model_options, side_options
+from ..files.standard import STANDARD_OUTPUT, open_standard_streams
+from .notices import show_log
+from .options import FilePath, coding_options, model_options, side_options
+from .ranges import parse_range
+from .say import clean, say
 
 __all__ = ["main"]
 
@@ -42,6 +45,12 @@ Subcommands (see 'lmzip COMMAND --help'):
   train       a model of one's own, from texts
   schemes     what a file costs given thoughts, by who pays for them
   scaling     bits given a text, against parameters and against thoughts
+
+\b
+Environment (options on the command line go before):
+  LMZIP_MODEL    as --model                LMZIP_HOME     folder of models and sets of texts
+  LMZIP_THREADS  as --threads              LMZIP_CORPORA  folder with standard texts in eval/
+  LMZIP_OFFLINE  as --offline, if it is 1  LMZIP_ISA      instructions: scalar, avx2, ...
 
 \b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
@@ -90,7 +99,7 @@ def lmzip() -> None:
 
 
 @lmzip.command("code", cls=_Code, hidden=True, epilog=_EPILOG)
-@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path())
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=FilePath(standard=True))
 @click.option(
     "-z", "--compress", "mode", flag_value="compress", default=True, help="Compress (the default)."
 )
@@ -98,13 +107,21 @@ def lmzip() -> None:
 @click.option("-t", "--test", "mode", flag_value="test", help="Check archives by decoding them.")
 @click.option("-l", "--list", "mode", flag_value="list", help="List archives without decoding.")
 @click.option("-c", "--stdout", "to_stdout", is_flag=True, help="Write to standard output.")
-@click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Write to FILE.")
+@click.option("-o", "--output", metavar="FILE", type=FilePath(standard=True), help="Write to FILE.")
 @click.option(
     "-k/ ",
     "--keep/--rm",
     "keep",
     default=True,
     help="Keep the input files (the default), or remove them.",
+)
+@click.option(
+    "--range",
+    "byte_range",
+    metavar="START[:LENGTH]",
+    callback=parse_range,
+    help="With -d: only these bytes of the contents (1M:64k; -500: the last 500); blocks without "
+    "them are not decoded.",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite files, write to a terminal.")
 @click.option("-v", "--verbose", count=True, help="Say what was done.")
@@ -123,13 +140,20 @@ def code(files: tuple[str, ...], **options: Any) -> None:
     """Compress or decompress FILEs by language models.
 
     FILE becomes FILE.lmz, and FILE.lmz becomes FILE. With no FILE, or when FILE is -, standard
-    input goes to standard output. Input files are kept.
+    input goes to standard output. Input files are kept. -d FILE is -d FILE.lmz, too, where there
+    is no FILE.
     """
+    context = click.get_current_context()
+    given = [p for p in options if context.get_parameter_source(p) is _COMMAND_LINE]
+    if not files and not given and sys.stdin is not None and sys.stdin.isatty():
+        click.echo(context.get_help())
+        return
     from .files import run
 
     run(files, **options)
 
 
+_COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 _AT_ONCE = 1.0
 """Seconds in which a second signal is an echo of the first: what unwinds is cleaning up."""
 
@@ -155,24 +179,16 @@ def _unwind_on_signals() -> None:
             signal.signal(number, unwind)
 
 
-def _open_standard_streams() -> None:
-    """Where one is closed, files opened would take its number, and what is said its place."""
-    for number, mode in enumerate(("r", "w", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names are any bytes
-
-
 def _message(error: click.ClickException) -> str:
     """One line; of a command that only has subcommands, its help."""
-    message, context = error.format_message(), getattr(error, "ctx", None)
+    message, context = clean(error.format_message()), getattr(error, "ctx", None)
+    parameter = getattr(error, "param", None)
+    if context is not None and parameter is not None and parameter.envvar:
+        source = context.get_parameter_source(parameter.name)
+        if source is click.core.ParameterSource.ENVIRONMENT:
+            message = f"{parameter.envvar}: {clean(error.message)}"
     if type(error).__name__ == "NoArgsIsHelpError":
-        return message
+        return error.format_message()
     if error.exit_code != 2:
         return f"lmzip: {message}"
     command = context.command_path if context is not None else "lmzip"
@@ -183,8 +199,28 @@ def _message(error: click.ClickException) -> str:
 def main() -> NoReturn:
     """Run the command line and exit."""
     _unwind_on_signals()
-    _open_standard_streams()
-    sys.exit(_run())
+    open_standard_streams()
+    show_log(lambda message: say(f"{message}"))
+    try:
+        code = _finish(_run())
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        STANDARD_OUTPUT.give_up()
+    sys.exit(code)
+
+
+def _finish(code: int) -> int:
+    """The exit code, once all that was printed is written; it is never 0 if something was not."""
+    output = STANDARD_OUTPUT
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    if output.failure is not None and output.used and not output.given_up:
+        # Whoever read our output may have left; nobody is there to be told.
+        if not isinstance(output.failure, BrokenPipeError):
+            say(f"{output.name}: {output.failure.strerror}")
+        code = code or 1
+    return code
 
 
 def _run() -> int:
@@ -193,29 +229,29 @@ def _run() -> int:
     try:
         result = lmzip.main(prog_name="lmzip", standalone_mode=False)
         code = result if isinstance(result, int) else 0
-        if sys.stdout is not None:
-            sys.stdout.flush()
+    except SystemExit as stopped:
+        code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
     except click.ClickException as error:
         print(_message(error), file=sys.stderr)
         code = error.exit_code
     except UsageError as error:
-        print(f"lmzip: {error}", file=sys.stderr)
+        say(f"{error}")
         code = 2
     except LmzipError as error:
-        print(f"lmzip: {error}", file=sys.stderr)
+        say(f"{error}")
     except (click.Abort, KeyboardInterrupt):
-        print("lmzip: interrupted", file=sys.stderr)
+        say("interrupted")
         code = 130
     except BrokenPipeError:
-        # Whoever read our output has left; nobody is there to be told.
-        if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # as below, in _finish
     except OSError as error:
-        print(f"lmzip: {error.filename or 'error'}: {error.strerror or error}", file=sys.stderr)
+        if error is STANDARD_OUTPUT.failure:
+            return code  # _finish says it
+        say(f"{error.filename or 'error'}: {error.strerror or error}")
     except MemoryError:
-        print("lmzip: not enough memory", file=sys.stderr)
+        say("not enough memory")
     except RuntimeError as error:
         if "thread" not in str(error):  # the system has no more of them
             raise
-        print(f"lmzip: {error}", file=sys.stderr)
+        say(f"{error}")
     return code

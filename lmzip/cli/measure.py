@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,12 @@ from .methods import (
     document_options,
     find_given_documents,
     measure_all,
+    method_openers,
     model_method,
 )
-from .options import coding_options, models_options
+from .options import FilePath, coding_options, models_options
 from .outcome import Outcome
+from .say import say
 from .token_output import TokenOutput
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ __all__ = ["measure"]
 @click.option(
     "--per-token",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write every token with its bits: JSON lines, or Parquet if FILE says so.",
 )
 @click.option(
@@ -49,7 +50,7 @@ __all__ = ["measure"]
 @click.option(
     "--html",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write a page with tables, plots and the text coloured by its bits.",
 )
 @click.option(
@@ -95,27 +96,25 @@ def measure(paths: tuple[str, ...], **given: Any) -> None:
     check_models(given, names)
     documents = find_given_documents(paths, given, outcome)
     store = ResultStore(Path(given["results"])) if given["results"] else None
-    openers = [functools.partial(model_method, name, given) for name in names]
-    if given["self_test"]:
-        openers = [functools.partial(_checked, name, given, outcome) for name in names]
+    method = functools.partial(_checked, outcome) if given["self_test"] else model_method
+    openers = method_openers(names, given, method)
     with outcome.attempt(), TokenOutput(given, outcome) as output:
         done = measure_all(openers, documents, given, outcome, each=output.add, store=store)
         _show(done, output, given, outcome)
     outcome.exit()
 
 
-def _checked(name: str | None, given: dict[str, Any], outcome: Outcome) -> Method:
+def _checked(outcome: Outcome, name: str | None, given: dict[str, Any]) -> Method:
     """The model's method, its calibration shown on standard error."""
     from ..measure.scoring import calibrate
 
     method = model_method(name, given)
     if method.scorer is not None:
         found = calibrate(method.scorer)
-        print(
-            f"lmzip: {method.name}: {found.tokens} made-up tokens cost {found.bits:,.1f} bits; "
+        say(
+            f"{method.name}: {found.tokens} made-up tokens cost {found.bits:,.1f} bits; "
             f"expected {found.entropy_bits:,.1f} +- {found.deviation_bits:,.1f} "
-            f"(z = {found.z:+.2f})",
-            file=sys.stderr,
+            f"(z = {found.z:+.2f})"
         )
         if not found.passed:
             outcome.fail("failed its self-test, its bits mean nothing", method.name)

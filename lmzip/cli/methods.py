@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+import functools
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..files import shared_mode
 from .checks import refuse_idle_options, refuse_overwriting
 from .choices import chosen_parameters, open_models
-from .options import F, apply
+from .options import F, FilePath, apply, given_levels
 from .outcome import Outcome
 from .progress import CodingBar, ModelBar
+from .say import say
 
 if TYPE_CHECKING:
     from ..codec import CodingParameters
@@ -23,6 +26,7 @@ __all__ = [
     "document_options",
     "find_given_documents",
     "measure_all",
+    "method_openers",
     "model_method",
 ]
 
@@ -40,8 +44,8 @@ def document_options(function: F) -> F:
     return apply(
         [
             click.option("--field", metavar="NAME",
-                         help="Column: of *.jsonl, *.parquet and hf:// data, measure this field of "
-                              "every row."),
+                         help="Column: of *.jsonl and *.ndjson (also .gz, .bz2, .xz, .zst), "
+                              "*.parquet and hf:// data, measure this field of every row."),
             click.option("--limit", type=click.IntRange(1), metavar="N",
                          help="The first N documents only."),
             click.option("--join", is_flag=True, help="All documents as one."),
@@ -51,7 +55,7 @@ def document_options(function: F) -> F:
             click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
                          default="float32", show_default=True, help="Of models in float."),
             click.option("--decode", is_flag=True, help="Decode every archive and compare."),
-            click.option("--results", metavar="FILE", type=click.Path(dir_okay=False),
+            click.option("--results", metavar="FILE", type=FilePath(dir_okay=False),
                          help="Keep measurements here; do not make those again that it holds."),
             click.option("-q", "--quiet", is_flag=True, help="No progress, no notices."),
         ],
@@ -75,6 +79,8 @@ def find_given_documents(paths: tuple[str, ...], given: dict[str, Any], outcome:
     )
     places = documents.places
     refuse_overwriting(given, list(places.files))
+    # What shows the texts is no more public than they are.
+    given["within"] = shared_mode(os.stat(file) for file in places.files if os.path.exists(file))
     if places.repeated:
         outcome.notice(f"named twice, counted once: {_some(places.repeated)}")
     for problem in places.unreadable:
@@ -97,6 +103,24 @@ def check_models(given: dict[str, Any], names: Iterable[str | None]) -> None:
         chosen_parameters(given, name)
 
 
+def method_openers(
+    names: Iterable[str | None],
+    given: dict[str, Any],
+    opened: Callable[[str | None, dict[str, Any]], Method],
+) -> list[Callable[[], Method]]:
+    """How to open the ways of measuring: each model at each level that the command line names."""
+    levels = given_levels()
+    if len(levels) < 2:
+        return [functools.partial(opened, name, given) for name in names]
+
+    def at(level: int, name: str | None) -> Method:
+        method = opened(name, given | {"level": level})
+        method.name = f"{method.name} -{level}"
+        return method
+
+    return [functools.partial(at, level, name) for name in names for level in levels]
+
+
 def model_method(name: str | None, given: dict[str, Any]) -> Method:
     """A way of measuring by the model of that name, or by the level's."""
     from ..measure import Archives, Ideal
@@ -105,7 +129,7 @@ def model_method(name: str | None, given: dict[str, Any]) -> Method:
 
     def notice(message: str) -> None:
         if not given["quiet"]:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     # What `lmzip -m NAME` with these options would code with.
     chosen, parameters = chosen_parameters(given, name)
@@ -227,7 +251,7 @@ def _measure_one(
     done: list[Measurement] = []
     label = f"{document.name} ({method.name})"
     try:
-        with CodingBar(document.name, None, show=not given["quiet"]) as bytes_done:
+        with CodingBar(document.name, document.size_bytes, show=not given["quiet"]) as bytes_done:
             for measurement in measure(
                 [document],
                 method,

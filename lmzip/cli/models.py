@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import FilePath
 from .progress import ModelBar
+from .say import clean, say
 
 if TYPE_CHECKING:
     from ..models.store import ModelStore
@@ -45,7 +47,7 @@ def list_models() -> None:
             state = f"{found.size_bytes / 1e6:.0f} MB" + (", built in" if found.embedded else "")
         about = entry.about if entry is not None else "added here"
         mark = "*" if name == default_name() else " "
-        print(f"{mark} {name:24} {state:>14}  {about}")
+        print(f"{mark} {clean(name):24} {state:>14}  {about}")
     print("(* is used when -m names none)")
 
 
@@ -63,7 +65,7 @@ def pull(name: str, force: bool, offline: bool, quiet: bool) -> None:
 
 
 @models.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=FilePath(path_type=Path))
 @click.option("--name", help="Name of the new model; from SOURCE if not given.")
 @click.option("-f", "--force", is_flag=True, help="Replace a model of that name.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -109,8 +111,8 @@ def model_info(name: str) -> None:
     )
     print(f"  context      {config.context} tokens")
     for key, value in sorted(pack.notes.items()):
-        print(f"  {key:12} {value}")
-    print(f"  file         {pack.path}")
+        print(f"  {clean(key):12} {clean(value)}")
+    print(f"  file         {clean(pack.path)}")
 
 
 @models.command("rm")
@@ -126,5 +128,8 @@ def remove(names: tuple[str, ...]) -> None:
             _store().remove(name)
         except LmzipError as error:
             failed = 1
-            print(f"lmzip: {error}", file=sys.stderr)
+            say(f"{error}")
+        except OSError as error:
+            failed = 1
+            say(f"{name}: {error.strerror or error}")
     sys.exit(failed)

@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-__all__ = ["F", "apply", "coding_options", "model_options", "models_options", "parse_size"]
+__all__ = [
+    "F",
+    "FilePath",
+    "apply",
+    "coding_options",
+    "given_levels",
+    "model_options",
+    "models_options",
+    "parse_size",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FilePath(click.Path):
+    """A path, never an empty one.
+
+    `-` is standard input or output where `standard` says so, and refused elsewhere. Whether a file
+    may be read is found out when it is read: one that may not stops no others.
+    """
+
+    def __init__(self, *, standard: bool = False, **options: Any) -> None:
+        super().__init__(readable=False, **options)
+        self._standard = standard
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("a file name is empty", param, ctx)
+        if os.fspath(value) == "-" and not self._standard:
+            self.fail("- is no standard stream here (./- names a file)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class ModelName(click.types.StringParamType):
+    """A name that is not empty."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value).removeprefix("float:"):
+            self.fail("a model's name is empty", param, ctx)
+        return value
+
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -32,12 +74,39 @@ def apply(options: list[Callable[[F], F]], function: F) -> F:
     return function
 
 
+_LEVELS = "lmzip.levels"
+
+
+def _note_level(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Each level is a flag of its own, so that a command can know all that were given."""
+    ctx.params.setdefault("level", None)
+    if value:
+        level = int(parameter.opts[0].removeprefix("-"))
+        ctx.meta.setdefault(_LEVELS, {})[level] = None
+        ctx.params["level"] = level
+        ctx.set_parameter_source("level", ParameterSource.COMMANDLINE)
+
+
+def given_levels() -> list[int]:
+    """All different levels on the command line, in order; a command codes with the last."""
+    return list(click.get_current_context().meta.get(_LEVELS, ()))
+
+
+def _own_model(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """The model; a level on the command line is asked for more plainly than one of LMZIP_MODEL."""
+    source = ctx.get_parameter_source(str(parameter.name))
+    if source is ParameterSource.ENVIRONMENT and ctx.meta.get(_LEVELS):
+        return () if parameter.multiple else None
+    return value
+
+
 def coding_options(function: F) -> F:
     """How to cut and code when compressing."""
     return apply(
         [
             *(
-                click.option(f"-{level}", "level", flag_value=level, type=int, hidden=level > 1,
+                click.option(f"-{level}", f"level_{level}", is_flag=True, hidden=level > 1,
+                             callback=_note_level, expose_value=False,
                              help="Level, as in lmzip --help; -2 to -9 likewise.  [default: -3; "
                                   "with -m alone, windows of 1,024 and streams of 4,096 tokens]")
                 for level in range(1, 10)
@@ -62,7 +131,7 @@ def side_options(function: F) -> F:
     return apply(
         [
             click.option("--given", metavar="FILE", multiple=True,
-                         type=click.Path(exists=True, dir_okay=False),
+                         type=FilePath(exists=True, dir_okay=False),
                          help="Code given FILE, which decoding takes too; may be repeated, in an "
                               "order that matters."),
             click.option("--given-prefix", type=click.IntRange(0, 1 << 20), metavar="TOKENS",
@@ -87,7 +156,8 @@ def side_options(function: F) -> F:
 
 def model_options(function: F) -> F:
     """Which model, and how to run it."""
-    option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL",
+    option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL", type=ModelName(),
+                          callback=_own_model,
                           help="Model to compress with (see 'lmzip models list').")  # fmt: skip
     return option(_running_options(function, "auto"))
 
@@ -95,6 +165,7 @@ def model_options(function: F) -> F:
 def models_options(function: F) -> F:
     """Which models, and how to run them."""
     option = click.option("-m", "--model", metavar="NAME", multiple=True, envvar="LMZIP_MODEL",
+                          type=ModelName(), callback=_own_model,
                           help="Model (see 'lmzip models list'); may be repeated.")  # fmt: skip
     return option(_running_options(function, "cpu"))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
 from ..errors import LmzipError, UsageError
+from ..files.standard import STANDARD_OUTPUT
+from .say import say
 
 __all__ = ["Outcome"]
 
@@ -27,7 +28,7 @@ class Outcome:
     def notice(self, message: str) -> None:
         """Say something that is no failure."""
         if not self._quiet:
-            print(f"lmzip: {message}", file=sys.stderr)
+            say(f"{message}")
 
     def fail(self, problem: BaseException | str, label: str = "", *, code: int = 1) -> None:
         """Note a failure, behind the name of what has failed."""
@@ -54,14 +55,17 @@ class Outcome:
         """Print; if nobody reads it, the rest of the work goes on all the same."""
         try:
             print(text, flush=True)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.code = max(self.code, 1)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                self.code = max(self.code, 1)
+            else:
+                self.fail(error)
+            STANDARD_OUTPUT.give_up()
 
     def tell(self) -> None:
         """Say the failures that were not said yet."""
         for failure in self.failures[self._said :]:
-            print(f"lmzip: {failure}", file=sys.stderr)
+            say(f"{failure}")
         self._said = len(self.failures)
 
     def exit(self) -> NoReturn:

@@ -6,15 +6,17 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..errors import LmzipError, UsageError
-from .options import coding_options, model_options
+from ..files import atomic_output, read_up_to, replaces, shared_mode
+from .options import FilePath, coding_options, model_options
 from .progress import CodingBar
+from .say import say
 
 __all__ = ["pair"]
 
@@ -23,9 +25,9 @@ _STANDARD = "-"
 
 
 @click.command("pair")
-@click.argument("paths", metavar="FIRST SECOND", nargs=-1, type=click.Path())
-@click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-              help="The file that holds both.")  # fmt: skip
+@click.argument("paths", metavar="FIRST SECOND", nargs=-1, type=FilePath(standard=True))
+@click.option("-o", "--output", metavar="FILE", help="The file that holds both.",
+              type=FilePath(standard=True, dir_okay=False, path_type=Path))  # fmt: skip
 @click.option("-d", "--decompress", is_flag=True, help="Take a pair apart: PAIR FIRST SECOND.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what was done.")
@@ -56,7 +58,7 @@ def pair(paths: tuple[str, ...], **given: Any) -> None:
 def _free(path: Path, force: bool) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a directory")
-    if path.exists() and not force:
+    if path.exists() and replaces(path) and not force:
         raise FileExistsError(errno.EEXIST, "exists already (-f overwrites it)", str(path))
     return path
 
@@ -66,7 +68,7 @@ def _read(name: str) -> bytes:
         return Path(name).read_bytes()
     if sys.stdin is None:
         raise UsageError("standard input is closed")
-    return sys.stdin.buffer.read()
+    return read_up_to(sys.stdin.buffer)
 
 
 def _refuse_same(target: Path, inputs: Iterable[str]) -> None:
@@ -79,7 +81,6 @@ def _put_together(
     paths: tuple[str, ...], models: Any, parameters: Any, given: dict[str, Any]
 ) -> None:
     from ..codec import write_pair
-    from ..files import atomic_output
     from .files import standard_output
 
     if paths.count(_STANDARD) > 1:
@@ -92,23 +93,35 @@ def _put_together(
         else:
             _refuse_same(_free(target, force), paths)
             first, second = map(_read, paths)
-            out = stack.enter_context(atomic_output(target, overwrite=force))
-        bar = stack.enter_context(CodingBar(str(target), None, show=not given["quiet"]))
+            within = shared_mode(os.stat(name) for name in paths if name != _STANDARD)
+            out = stack.enter_context(atomic_output(target, overwrite=force, within=within))
+        work = len(first) + len(second)
+        bar = stack.enter_context(CodingBar(str(target), work, show=not given["quiet"]))
         summaries = write_pair(
             first, second, out.write, models, parameters,
-            memory_limit=given["memory_limit"], progress=bar,
+            memory_limit=given["memory_limit"], progress=_on_and_on(bar),
         )  # fmt: skip
     if given["verbose"]:
         sizes = [s.archive_bytes for s in summaries]
-        print(
-            f"{target}: {len(first)} + {len(second)} -> {sizes[0]} + {sizes[1]} bytes",
-            file=sys.stderr,
-        )
+        say(f"{target}: {len(first)} + {len(second)} -> {sizes[0]} + {sizes[1]} bytes", plain=True)
+
+
+def _on_and_on(bar: CodingBar) -> Callable[[int, int], None]:
+    """Progress of one file behind another: each begins with 0 again."""
+    before = content = archive = archived = 0
+
+    def progress(content_bytes: int, archive_bytes: int) -> None:
+        nonlocal before, content, archive, archived
+        if archive_bytes < archive:
+            before, archived = before + content, archived + archive
+        content, archive = content_bytes, archive_bytes
+        bar(before + content, archived + archive)
+
+    return progress
 
 
 def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> None:
     from ..codec import read_pair
-    from ..files import atomic_output
 
     if _STANDARD in paths[1:]:
         raise UsageError("two files are written; `lmzip -dc PAIR` gives one behind the other")
@@ -123,9 +136,12 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
     except LmzipError as error:
         name = "(standard input)" if paths[0] == _STANDARD else paths[0]
         raise type(error)(f"{name}: {error}") from None
+    within = shared_mode(os.stat(name) for name in paths[:1] if name != _STANDARD)
     with contextlib.ExitStack() as stack:
         for target, data in zip(targets, contents, strict=True):
-            out = stack.enter_context(atomic_output(target, overwrite=given["force"]))
+            out = stack.enter_context(
+                atomic_output(target, overwrite=given["force"], within=within)
+            )
             out.write(data)
     if given["verbose"]:
-        print(f"{paths[0]}: {len(contents[0])} + {len(contents[1])} bytes", file=sys.stderr)
+        say(f"{paths[0]}: {len(contents[0])} + {len(contents[1])} bytes", plain=True)

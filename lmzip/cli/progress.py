@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from .say import clean
+
 __all__ = ["CodingBar", "ModelBar", "TrainingBar"]
 
 
@@ -21,7 +23,7 @@ class CodingBar:
     """Throughput and ratio while a file is coded; silent if not shown."""
 
     def __init__(self, label: str, total: int | None, *, show: bool) -> None:
-        self._bar = _bar(desc=label, total=total) if show and sys.stderr.isatty() else None
+        self._bar = _bar(desc=clean(label), total=total) if show and sys.stderr.isatty() else None
 
     def __call__(self, content_bytes: int, archive_bytes: int = 0) -> None:
         """Set the bytes of contents done and of archive written so far."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from ..files import atomic_output
 from .checks import refuse_options, refuse_overwriting
-from .options import F, coding_options, models_options, side_options
+from .options import F, FilePath, coding_options, models_options, side_options
+from .say import say
 
 if TYPE_CHECKING:
     from ..complexity.scaling import Exchange, Item, ScalingPoint
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["scaling"]
 
-_PATH = click.Path(exists=True, path_type=Path)
+_PATH = FilePath(exists=True, path_type=Path)
 _OWN = ("given", "think")
 """Options about side information that this command has in a form of its own."""
 
@@ -62,7 +63,7 @@ def _thinking_options(function: F) -> F:
 @click.option(
     "--plot",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Draw bits against computation: an SVG file.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
@@ -106,8 +107,8 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
     names = dict.fromkeys(given["model"]) or (None,)
     chosen = {str(chosen_parameters(given, name)[1]) for name in names}
     if len(chosen) > 1 and not given["quiet"]:
-        print("lmzip: models code with different windows and streams here; a level, such as -3, "
-              "makes them alike", file=sys.stderr)  # fmt: skip
+        say("models code with different windows and streams here; a level, such as -3, makes them "
+            "alike")  # fmt: skip
     points: list[ScalingPoint] = []
     for name in names:
         model, parameters = chosen_model(given | {"model": name})
@@ -119,10 +120,11 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
             points.append(point)
             if not given["quiet"]:
                 done = f"{point.model}, T = {point.think}, {point.kind}"
-                print(f"lmzip: {done}: {point.mean('ideal_bits'):,.1f} bits", file=sys.stderr)
+                say(f"{done}: {point.mean('ideal_bits'):,.1f} bits")
     rates = exchange_rates(points)
     if given["plot"]:
-        given["plot"].write_text(_svg(points), "utf-8")
+        with atomic_output(given["plot"], overwrite=True) as out:
+            out.write(_svg(points).encode())
     if given["as_json"]:
         found = {"points": [p.as_dict() for p in points], "exchange": [r.as_dict() for r in rates]}
         print(json.dumps({"x": str(x), "given": str(y), **found}))

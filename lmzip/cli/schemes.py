@@ -10,7 +10,8 @@ import click
 
 from ..errors import UsageError
 from .checks import refuse_options
-from .options import coding_options, model_options, side_options
+from .options import FilePath, coding_options, model_options, side_options
+from .say import clean
 
 __all__ = ["schemes"]
 
@@ -18,11 +19,11 @@ _PAYLOAD_BYTES = 1024
 
 
 @click.command("schemes")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FilePath(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--payload",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(exists=True, dir_okay=False, path_type=Path),
     help="What scheme E carries in the bits it gets back.  [default: 1 kB of noise]",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
@@ -89,7 +90,7 @@ def schemes(file: Path, **given: Any) -> None:
         rows = [{"scheme": r.name, "bits": r.bits, "note": r.note} for r in found]
         print(json.dumps({"file": str(file), "bytes": len(data), "tokens": len(x), "by": rows}))
         return
-    print(f"{file}: {len(data):,} bytes, {len(x):,} tokens; bits by scheme")
+    print(f"{clean(file)}: {len(data):,} bytes, {len(x):,} tokens; bits by scheme")
     for row in found:
         print(f"  {row.name:6}{row.bits:>12,.1f}  {row.note}")
 

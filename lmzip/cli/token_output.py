@@ -8,7 +8,8 @@ import fnmatch
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class TokenOutput:
         if path is not None:
             from ..measure import TokenWriter
 
-            file = self._stack.enter_context(atomic_output(path, overwrite=True))
+            file = self._stack.enter_context(self._output(path))
             try:
                 self._writer = TokenWriter(file, parquet=path.suffix == ".parquet")
             except BaseException:
@@ -109,5 +110,9 @@ class TokenOutput:
 
     def write_page(self, page: str) -> None:
         """The page at --html, whole or not at all."""
-        with atomic_output(self._given["html"], overwrite=True) as out:
+        with self._output(self._given["html"]) as out:
             out.write(page.encode())
+
+    def _output(self, path: Path) -> contextlib.AbstractContextManager[BinaryIO]:
+        """A file that shows the texts, so no more public than they are."""
+        return atomic_output(path, overwrite=True, within=self._given.get("within", 0o777))

@@ -2,13 +2,13 @@
 
 from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_stream
 from .conditioned import ConditionedEngine, ThoughtPlan
-from .decompressor import decompress_stream
+from .decompressor import ArchiveReader, decompress_stream
 from .ledger import LedgerItem, ledger
 from .many import MANY_BYTES, compress_many, decompress_many, gains_by_company
 from .model import CodecModel, ModelSource, OneModel, model_reference
 from .pair import read_pair, write_pair
 from .parameters import CodingParameters
-from .random_access import ArchiveIndex, BlockReader, Frame
+from .random_access import ArchiveIndex, BlockReader
 from .recording import TokenCosts, token_costs
 from .side import SideInformation, SideParameters
 from .streams import stream_spans
@@ -17,12 +17,12 @@ __all__ = [
     "DEFAULT_MEMORY_LIMIT",
     "MANY_BYTES",
     "ArchiveIndex",
+    "ArchiveReader",
     "BlockReader",
     "CodecModel",
     "CodingParameters",
     "CompressionSummary",
     "ConditionedEngine",
-    "Frame",
     "LedgerItem",
     "ModelSource",
     "OneModel",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..engine import Engine
+from ..errors import UsageError
 from ..format import (
     MAX_SHORT_BYTES,
     Block,
     BlockKind,
+    Header,
     ModelReference,
     SideReference,
-    compact_cost,
     content_crc,
+    short_bytes,
 )
 from ..mix import Mixer
 from .classical import best_classical, looks_incompressible
@@ -28,6 +30,7 @@ from .model import (
 )
 from .parameters import CodingParameters
 from .side import Conditioning, SideInformation, SideParameters
+from .work import require_work
 
 __all__ = ["BlockEncoder"]
 
@@ -102,10 +105,19 @@ class BlockEncoder:
         assert self.conditioning is not None
         return self.conditioning.reference
 
-    def _header_side_bytes(self, content_bytes: int, *, model: bool) -> int:
-        """Bytes of the side section of an archive of one block, of so many bytes."""
-        side, short = self.header_side(model=model), content_bytes <= MAX_SHORT_BYTES
-        return 0 if side is None else len(side.pack(model=model, short=short))
+    def single_header(self, block: Block, *, short: bool, size_bytes: int | None = None) -> Header:
+        """The header of an archive of this block alone: it names what the block needs."""
+        modelled = block.kind.modelled
+        reference = self.reference if modelled else None
+        given = self.header_side(model=modelled) if block.kind.given else None
+        if short:
+            return Header(reference, side=given, only=block.kind)
+        return Header(reference, size_bytes, given)
+
+    def _header_side_bytes(self, *, model: bool) -> int:
+        """Bytes of the side section of an archive."""
+        side = self.header_side(model=model)
+        return 0 if side is None else len(side.pack(model=model))
 
     def encode(self, contents: list[bytes], *, single: bool) -> list[tuple[Block, float]]:
         """Blocks for these contents, made in lockstep unless the archive is solid.
@@ -137,7 +149,7 @@ class BlockEncoder:
             best_classical(
                 data,
                 dictionary,
-                self._header_side_bytes(len(data), model=False) if single else 0,
+                self._header_side_bytes(model=False) if single else 0,
             )
             for data in contents
         ]
@@ -172,20 +184,16 @@ class BlockEncoder:
         """Payload bytes at which an attempt to undercut the best block so far is given up."""
         budget = len(best.payload)
         if single and best.kind.given and not given:
-            budget += self._header_side_bytes(best.content_bytes, model=best.kind.modelled)
+            budget += self._header_side_bytes(model=best.kind.modelled)
         return budget
 
     def _cost(self, block: Block, single: bool) -> int:
         """Bytes of a block, a single one with what the header says for its sake."""
         if not single:
             return len(block.pack())
-        short = block.content_bytes <= MAX_SHORT_BYTES
-        cost = len(block.payload) + compact_cost(block) if short else len(block.pack())
-        if block.kind.modelled:
-            cost += len(self.reference.pack_short() if short else self.reference.pack())
-        if block.kind.given:
-            cost += self._header_side_bytes(block.content_bytes, model=block.kind.modelled)
-        return cost
+        if block.content_bytes <= MAX_SHORT_BYTES:
+            return short_bytes(self.single_header(block, short=True), block)
+        return len(self.single_header(block, short=False).pack()) + len(block.pack())
 
     def _attempt(
         self, tokens: dict[int, Tokens], budgets: dict[int, int], scale: float, *, given: bool
@@ -228,6 +236,9 @@ class BlockEncoder:
         return cache_bytes(self.model.engine.config, self.reference, tokens)
 
     def _require_memory(self, tokens: dict[int, Tokens], given: bool) -> None:
+        side = self.conditioning.reference if given and self.conditioning is not None else None
+        for ids in tokens.values():
+            require_work(self.reference, side, len(ids), UsageError)
         if self.model.engine.cache_memory() is not None:
             return
         needed = sum(self._cache_bytes(len(ids), given) for ids in tokens.values())

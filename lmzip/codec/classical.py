@@ -13,7 +13,8 @@ from ..format import Block, BlockKind, content_crc
 __all__ = ["best_classical", "decode_classical", "looks_incompressible"]
 
 _ZSTD_LEVEL = 19
-_MAX_WINDOW_LOG = 27
+_MAX_WINDOW_LOG = 25
+"""Of zstd frames: the longest block and the longest dictionary."""
 _SURE_BYTES = 1024
 _RANDOM_BITS = 7.5
 _GAIN = 0.98
@@ -52,7 +53,7 @@ def _compress_given(data: bytes, dictionary: bytes) -> bytes:
     parameters = zstandard.ZstdCompressionParameters.from_level(
         _ZSTD_LEVEL,
         source_size=total,
-        window_log=min(_MAX_WINDOW_LOG, max(10, total.bit_length())),
+        window_log=max(10, (total - 1).bit_length()),
         enable_ldm=True,
         write_checksum=False,
         write_content_size=False,

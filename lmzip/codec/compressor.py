@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 from collections.abc import Callable, Iterator
 
 from ..errors import UsageError
-from ..format import Block, BlockKind, Header, Trailer, pack_compact
+from ..format import Block, BlockKind, Header, Trailer, pack_short
 from ..format.fields import ByteSource, read_some
 from .block_encoder import BlockEncoder
 from .model import ModelSource
@@ -16,6 +17,7 @@ from .side import SideInformation, SideParameters
 
 __all__ = [
     "DEFAULT_MEMORY_LIMIT",
+    "ArchiveWriter",
     "CompressionSummary",
     "compress_stream",
     "single_archive",
@@ -66,16 +68,57 @@ def single_archive(
     encoder: BlockEncoder, data: bytes, block: Block, size_bytes: int | None
 ) -> bytes:
     """The archive of the contents of a `single` block; it names a model only if it needs one."""
-    reference = encoder.reference if block.kind.modelled else None
-    given = encoder.header_side(model=block.kind.modelled) if block.kind.given else None
-    short = Header(reference, short=True, side=given).pack()
-    rest = pack_compact(short, block, data)
-    if rest is not None:
-        return short + rest
-    header = Header(reference, size_bytes, side=given).pack()
-    packed = block.pack()
-    digest = hashlib.blake2b(data, digest_size=Trailer.HASH_BYTES).digest()
-    return header + packed + Trailer(len(header), ((len(data), len(packed)),), digest).pack()
+    archive = pack_short(encoder.single_header(block, short=True), block, data)
+    if archive is not None:
+        return archive
+    out = io.BytesIO()
+    writer = ArchiveWriter(out.write)
+    writer.header(encoder.single_header(block, short=False, size_bytes=size_bytes))
+    writer.block(block, data)
+    writer.finish()
+    return out.getvalue()
+
+
+def empty_archive() -> bytes:
+    """The archive of nothing."""
+    nothing = Block(BlockKind.STORED, 0, 0, b"")
+    archive = pack_short(Header(only=nothing.kind), nothing, b"")
+    assert archive is not None
+    return archive
+
+
+class ArchiveWriter:
+    """Writes an ordinary archive: its header, its blocks, its index."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
+        self._index: list[tuple[int, int]] = []
+        self._header_bytes = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether the header is written."""
+        return self._header_bytes > 0
+
+    def header(self, header: Header) -> None:
+        """Write the header."""
+        assert not self.begun
+        self._header_bytes = self._put(header.pack())
+
+    def block(self, block: Block, data: bytes) -> None:
+        """Write a block of these contents."""
+        self._digest.update(data)
+        self._index.append((len(data), self._put(block.pack())))
+
+    def finish(self) -> None:
+        """Write the index."""
+        index = tuple(self._index)
+        self._put(Trailer(self._header_bytes, index, self._digest.digest()).pack())
+
+    def _put(self, data: bytes) -> int:
+        self._write(data)
+        return len(data)
 
 
 def _cut(buffer: bytes, size: int) -> int:
@@ -137,62 +180,71 @@ def compress_stream(
     parameters = parameters or CodingParameters()
     if parameters.solid and side is not None:
         raise UsageError("solid archives take neither side information nor thoughts")
-    summary = CompressionSummary()
-    estimate = 0
-
-    def advance(content_bytes: int) -> None:
-        nonlocal estimate
-        estimate += content_bytes
-        if progress is not None:
-            progress(summary.content_bytes + estimate, summary.archive_bytes)
-
-    encoder = BlockEncoder(models, parameters, memory_limit, slice_rows, advance)
+    made = _Progress(write, progress)
+    encoder = BlockEncoder(models, parameters, memory_limit, slice_rows, made.advance)
     if side is not None:
         encoder.condition(side, side_parameters or SideParameters())
-    digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
-    index: list[tuple[int, int]] = []
-    header_bytes, finished = 0, False
-
-    def emit(data: bytes) -> int:
-        write(data)
-        summary.archive_bytes += len(data)
-        return len(data)
-
-    def flush(contents: list[bytes], single: bool) -> None:
-        nonlocal header_bytes, finished, estimate
-        coded = encoder.encode(contents, single=single)
-        for data, (block, ideal_bits) in zip(contents, coded, strict=True):
-            summary.count(data, block, ideal_bits)
-        if single:
-            header_bytes = emit(single_archive(encoder, contents[0], coded[0][0], size_bytes))
-            finished = True
-        elif not header_bytes:
-            given = encoder.header_side(model=True)
-            header_bytes = emit(Header(encoder.reference, size_bytes, side=given).pack())
-        if not single:
-            for data, (block, _ideal_bits) in zip(contents, coded, strict=True):
-                digest.update(data)
-                index.append((len(data), emit(block.pack())))
-        estimate = 0
-        if progress is not None:
-            progress(summary.content_bytes, summary.archive_bytes)
-
+    writer = ArchiveWriter(made.write)
     pending: list[bytes] = []
     for number, (data, last) in enumerate(split_blocks(source, parameters.block_bytes)):
         pending.append(data)
         if blocks_in_flight is None and not last:
             blocks_in_flight = encoder.blocks_at_once(data)
-        if last or len(pending) >= max(1, blocks_in_flight or 1):
-            flush(pending, single=last and number == 0)
-            pending = []
-    if not header_bytes:
-        header_bytes = emit(Header(None, size_bytes).pack())
+        if not last and len(pending) < max(1, blocks_in_flight or 1):
+            continue
+        single = last and number == 0
+        coded = encoder.encode(pending, single=single)
+        if single:
+            made.write(single_archive(encoder, data, coded[0][0], size_bytes))
+        elif not writer.begun:
+            given = encoder.header_side(model=True)
+            writer.header(Header(encoder.reference, size_bytes, given))
+        for contents, (block, ideal_bits) in zip(pending, coded, strict=True):
+            made.summary.count(contents, block, ideal_bits)
+            if not single:
+                writer.block(block, contents)
+        made.report()
+        pending = []
+    summary = made.summary
     if size_bytes is not None and size_bytes != summary.content_bytes:
         raise UsageError(
             f"the input has {summary.content_bytes} bytes, not the {size_bytes} it was said to "
             "have: it changed while it was read"
         )
-    if not finished:
-        emit(Trailer(header_bytes, tuple(index), digest.digest()).pack())
+    if writer.begun:
+        writer.finish()
+    elif not summary.content_bytes:
+        made.write(empty_archive())
     summary.side_tokens, summary.prefix_tokens = encoder.side_tokens_read
     return summary
+
+
+class _Progress:
+    """What has been written so far, and who wants to know."""
+
+    def __init__(
+        self, write: Callable[[bytes], object], progress: Callable[[int, int], None] | None
+    ) -> None:
+        self.summary = CompressionSummary()
+        self._write, self._progress = write, progress
+        self._estimate = 0
+
+    def write(self, data: bytes) -> None:
+        """Write bytes of the archive."""
+        self._write(data)
+        self.summary.archive_bytes += len(data)
+
+    def advance(self, content_bytes: int) -> None:
+        """About so many more bytes of the contents are coded, but not counted yet."""
+        self._estimate += content_bytes
+        self._call()
+
+    def report(self) -> None:
+        """All that is coded is counted."""
+        self._estimate = 0
+        self._call()
+
+    def _call(self) -> None:
+        if self._progress is not None:
+            summary = self.summary
+            self._progress(summary.content_bytes + self._estimate, summary.archive_bytes)

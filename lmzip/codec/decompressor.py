@@ -23,8 +23,8 @@ from ..format import (
     Trailer,
     content_crc,
     read_block_or_trailer,
-    read_compact,
     read_header,
+    read_short,
 )
 from ..format.fields import ByteSource
 from ..mix import MIXING_VERSION, Mixer
@@ -34,15 +34,16 @@ from .job import decode_job
 from .lanes import code_in_lanes
 from .model import CodecModel, Mixers, ModelSource, cache_bytes, require_memory
 from .side import MAX_DICTIONARY_BYTES, Conditioning, SideInformation
+from .work import require_work
 
-__all__ = ["BlockDecoder", "decompress_stream"]
+__all__ = ["ArchiveReader", "BlockDecoder", "decompress_stream"]
 
 _GROUP_BYTES = 1 << 30
 """Blocks are decoded together up to so many bytes of cache."""
 
 
 class BlockDecoder:
-    """Decodes the blocks of one frame."""
+    """Decodes the blocks of one archive."""
 
     def __init__(
         self,
@@ -68,11 +69,6 @@ class BlockDecoder:
         self._group_bytes: int | None = None
 
     @property
-    def short(self) -> bool:
-        """Whether the archive is a short one."""
-        return self._header.short
-
-    @property
     def lockstep_streams(self) -> int:
         """Streams that the engine likes to advance together; loads the model."""
         return self.model.engine.lockstep_streams
@@ -84,11 +80,6 @@ class BlockDecoder:
             own = self.model.engine.cache_memory()
             self._group_bytes = min(_GROUP_BYTES, self._memory_limit) if own is None else own
         return self._group_bytes
-
-    @property
-    def compact(self) -> bool:
-        """Whether it is a short one of the latest kind."""
-        return self._header.compact
 
     @property
     def solid(self) -> bool:
@@ -146,9 +137,15 @@ class BlockDecoder:
         """Bytes of cache that decoding this block takes."""
         if not block.kind.modelled:
             return 0
+        self._require_work(block)
         if block.kind.given:
             return self.conditioning.cache_bytes(self.reference, block.tokens)
         return cache_bytes(self.model.engine.config, self.reference, block.tokens)
+
+    def _require_work(self, block: Block) -> None:
+        """Before the model thinks, or is even there. Raises CorruptError."""
+        side = self._header.side if block.kind.given else None
+        require_work(self.reference, side, block.tokens, CorruptError)
 
     def streams(self, block: Block) -> int:
         """Streams that decoding this block advances together."""
@@ -159,6 +156,21 @@ class BlockDecoder:
     def load(self, block: Block) -> tuple[int, int]:
         """Streams and bytes of cache that decoding this block takes."""
         return self.streams(block), self.cache_bytes(block)
+
+    def suits(self, group: list[Block], block: Block, most: int | None = None) -> bool:
+        """Whether to decode a block together with those before it; `most` blocks if that is given.
+
+        Raises CorruptError, and what loading a model does.
+        """
+        if self.solid:
+            return False
+        if most is not None:
+            return len(group) < most
+        if not self.streams(block):
+            return False
+        loads = [self.load(b) for b in (*group, block)]
+        streams, memory = sum(s for s, _ in loads), sum(m for _, m in loads)
+        return streams <= self.lockstep_streams and memory <= self.group_bytes
 
     def _mixer(self, block: Block) -> Mixer | None:
         if not block.kind.mixed:
@@ -179,6 +191,8 @@ class BlockDecoder:
         if self.solid and blocks[0].kind != BlockKind.MIXED:
             self._mixers.keep(None)
         lm = [block for block in blocks if block.kind.modelled]
+        for block in lm:
+            self._require_work(block)
         if lm and self.model.engine.cache_memory() is None:
             require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
         contents = self._decode_modelled([b for b in lm if not b.kind.given], given=False)
@@ -222,7 +236,7 @@ class BlockDecoder:
             self._mixers.keep(jobs[0].mixer)
         vocabulary = self.model.tokenizer.vocabulary
         return {
-            id(block): vocabulary.detokenize(job.decoded())
+            id(block): vocabulary.detokenize(job.decoded(), block.content_bytes)
             for block, job in zip(blocks, jobs, strict=True)
         }
 
@@ -255,46 +269,99 @@ def _required_side(
     return side
 
 
-def _groups(
-    source: ByteSource,
-    decoder: BlockDecoder,
-    blocks_in_flight: int | None,
-    index: list[tuple[int, int]],
-    header: bytes,
-) -> Iterator[list[Block] | Trailer]:
-    """Blocks in groups to decode together, then the trailer. Appends to `index` what was read."""
-    if decoder.compact:
-        block, trailer = read_compact(source, header)
-        index += trailer.blocks
-        yield [block]
-        yield trailer
-        return
-    covered = header if decoder.short else b""
-    group: list[Block] = []
-    while True:
-        item, size = read_block_or_trailer(source, len(index), covered)
-        if isinstance(item, Trailer):
-            if group:
-                yield group
-            yield item
+class ArchiveReader:
+    """The contents of all archives that a source holds one behind the other, block by block."""
+
+    def __init__(
+        self,
+        source: ByteSource,
+        models: ModelSource,
+        *,
+        blocks_in_flight: int | None = None,
+        memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        side: SideInformation | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """`side` is what archives were made given, if any was; `progress(bytes)` hears totals."""
+        self._source, self._models = source, models
+        self._blocks_in_flight, self._memory_limit = blocks_in_flight, memory_limit
+        self._side, self._progress = side, progress
+        self._before = bytearray()
+        """The end of what was decoded."""
+        self._total = self._estimate = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Contents, each piece after its own checksum. Raises FormatError and others."""
+        count = 0
+        while (found := read_header(self._source, behind_another=count > 0)) is not None:
+            count += 1
+            yield from self._archive(*found)
+        if not count:
+            raise FormatError("the input is empty, not an lmzip archive")
+
+    def _archive(self, header: Header, header_data: bytes) -> Iterator[bytes]:
+        decoder = BlockDecoder(
+            header,
+            self._models,
+            memory_limit=self._memory_limit,
+            side=self._side,
+            before=self._before,
+            progress=self._advance,
+        )
+        if header.short:
+            block, _size = read_short(self._source, header, header_data)
+            yield from self._decoded(decoder, [block])
             return
-        index.append((item.content_bytes, size))
-        if decoder.solid:
-            full = True
-        elif blocks_in_flight is None:
-            streams = sum(decoder.streams(b) for b in (*group, item))
-            memory = sum(decoder.cache_bytes(b) for b in (*group, item))
-            full = (
-                not decoder.streams(item)
-                or streams > decoder.lockstep_streams
-                or memory > decoder.group_bytes
-            )
-        else:
-            full = len(group) >= blocks_in_flight
-        if group and full:
-            yield group
-            group = []
-        group.append(item)
+        digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
+        index: list[tuple[int, int]] = []
+        size = 0
+        for item in self._groups(decoder, index):
+            if isinstance(item, Trailer):
+                if item.blocks != tuple(index) or item.header_bytes != len(header_data):
+                    raise CorruptError("the index does not match the blocks")
+                if item.content_hash != digest.digest():
+                    raise CorruptError("the contents do not match their checksum")
+                continue
+            for data in self._decoded(decoder, item):
+                digest.update(data)
+                size += len(data)
+                yield data
+        if header.size_bytes is not None and header.size_bytes != size:
+            raise CorruptError("the contents are not as long as the header says")
+
+    def _groups(
+        self, decoder: BlockDecoder, index: list[tuple[int, int]]
+    ) -> Iterator[list[Block] | Trailer]:
+        """Blocks in groups to decode together, then the trailer. Appends to `index` what was
+        read."""
+        group: list[Block] = []
+        while True:
+            item, size = read_block_or_trailer(self._source, len(index))
+            if isinstance(item, Trailer):
+                if group:
+                    yield group
+                yield item
+                return
+            index.append((item.content_bytes, size))
+            if group and not decoder.suits(group, item, self._blocks_in_flight):
+                yield group
+                group = []
+            group.append(item)
+
+    def _decoded(self, decoder: BlockDecoder, blocks: list[Block]) -> Iterator[bytes]:
+        for data in decoder.decode(blocks):
+            self._before += data
+            if len(self._before) > 2 * MAX_DICTIONARY_BYTES:
+                del self._before[:-MAX_DICTIONARY_BYTES]
+            self._total += len(data)
+            yield data
+        self._estimate = 0
+        self._advance(0)
+
+    def _advance(self, done: int) -> None:
+        self._estimate += done
+        if self._progress is not None:
+            self._progress(self._total + self._estimate)
 
 
 def decompress_stream(
@@ -314,55 +381,14 @@ def decompress_stream(
     block by block, each after its own checksum: on an error the caller discards them.
     """
     total = 0
-    estimate = 0
-
-    def advance(done: int) -> None:
-        nonlocal estimate
-        estimate += done
-        if progress is not None:
-            progress(total + estimate)
-
-    frames = 0
-    before = bytearray()
-    while True:
-        found = read_header(source, behind_another=frames > 0)
-        if found is None:
-            break
-        frames += 1
-        header, header_data = found
-        decoder = BlockDecoder(
-            header,
-            models,
-            memory_limit=memory_limit,
-            side=side,
-            before=before,
-            progress=advance,
-        )
-        digest = hashlib.blake2b(digest_size=Trailer.HASH_BYTES)
-        index: list[tuple[int, int]] = []
-        size = 0
-        for item in _groups(source, decoder, blocks_in_flight, index, header_data):
-            if isinstance(item, Trailer):
-                if item.blocks != tuple(index) or item.header_bytes != len(header_data):
-                    raise CorruptError("the index does not match the blocks")
-                if item.short != header.short:
-                    raise CorruptError("the header and the index are of different forms")
-                if not item.short and item.content_hash != digest.digest():
-                    raise CorruptError("the contents do not match their checksum")
-                continue
-            for data in decoder.decode(item):
-                digest.update(data)
-                before += data
-                if len(before) > 2 * MAX_DICTIONARY_BYTES:
-                    del before[:-MAX_DICTIONARY_BYTES]
-                size += len(data)
-                total += len(data)
-                write(data)
-            estimate = 0
-            if progress is not None:
-                progress(total)
-        if header.size_bytes is not None and header.size_bytes != size:
-            raise CorruptError("the contents are not as long as the header says")
-    if not frames:
-        raise FormatError("the input is empty, not an lmzip archive")
+    for data in ArchiveReader(
+        source,
+        models,
+        blocks_in_flight=blocks_in_flight,
+        memory_limit=memory_limit,
+        side=side,
+        progress=progress,
+    ):
+        write(data)
+        total += len(data)
     return total

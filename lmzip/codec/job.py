@@ -130,13 +130,13 @@ class LmJob:
         """
         freqs = np.ascontiguousarray(freqs)
         if high is None:
-            mixed = freqs if self.mixer is None else self.mixer.high(freqs)
-            return self.coder.code(mixed, None if known is None else known // RADIX)
-        mixed = freqs if self.mixer is None else self.mixer.low(high, freqs)
-        tokens = high * RADIX + self.coder.code(mixed, None if known is None else known % RADIX)
+            digits = None if known is None else known // RADIX
+            if self.mixer is not None:
+                return self.mixer.code_high(self.coder, freqs, digits)
+            return self.coder.code(freqs, digits)
         if self.mixer is not None:
-            self.mixer.update(tokens)
-        return tokens
+            return self.mixer.code_low(self.coder, freqs, high, known)
+        return high * RADIX + self.coder.code(freqs, None if known is None else known % RADIX)
 
 
 def encode_job(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..format import Block, Header, SideReference, Trailer, compact_cost
-from ..format.fields import pack_varint
-from .random_access import ArchiveIndex, Frame
+from ..format import BlockHead
+from .random_access import ArchiveIndex
 
 __all__ = ["LedgerItem", "ledger"]
 
@@ -24,75 +23,23 @@ class LedgerItem:
 def ledger(index: ArchiveIndex) -> list[LedgerItem]:
     """The items of a file, in order. Blocks are summed by what is in them."""
     items: list[LedgerItem] = []
-    for number, frame in enumerate(index.frames, 1):
-        found = _header(frame.header, frame.trailer.header_bytes)
-        for position in _block_positions(index, frame):
-            _frame, block, _start = index.read_block(position)
-            for name, count in _block(block, frame.header).items():
+    for number, archive in enumerate(index.archives):
+        short = archive.header.short
+        found = {name: len(data) for name, data in archive.header.parts().items()}
+        for head in index.heads(number):
+            for name, count in _block(head, short=short).items():
                 found[name] = found.get(name, 0) + count
-        found |= _trailer(frame.trailer)
-        assert sum(found.values()) == frame.trailer.frame_bytes
-        items += [LedgerItem(number, name, 8 * count) for name, count in found.items() if count]
+        if archive.trailer is not None:
+            found |= {name: len(data) for name, data in archive.trailer.parts().items()}
+        assert sum(found.values()) == archive.archive_bytes
+        items += [LedgerItem(number + 1, name, 8 * count) for name, count in found.items() if count]
     return items
 
 
-def _block_positions(index: ArchiveIndex, frame: Frame) -> list[int]:
-    positions, position = [], index.content_start(frame)
-    for size, _total in frame.trailer.blocks:
-        positions.append(position)
-        position += size
-    return positions
-
-
-def _header(header: Header, total: int) -> dict[str, int]:
-    """Bytes of a header by item."""
-    size = 0 if header.size_bytes is None else len(pack_varint(header.size_bytes))
-    items = {
-        "magic, version and flags": 6,
-        "size of the contents": size,
-        "model and how it is used": 0,
-        "side information: where from, length, hash": 0,
-        "side information: splitting, prefix": 0,
-        "thoughts: recipe and checksum": 0,
-        "checksum of the header": 0 if header.short else 4,
-    }
-    if header.side is not None:
-        side, model = header.side, header.model is not None
-        alone = len(_without_thoughts(side).pack(model=False, short=header.short))
-        plain = len(_without_thoughts(side).pack(model=model, short=header.short))
-        items["side information: where from, length, hash"] = alone
-        items["side information: splitting, prefix"] = plain - alone
-        items["thoughts: recipe and checksum"] = (
-            len(side.pack(model=model, short=header.short)) - plain
-        )
-    # What versions wrote in it differs; it is what is left.
-    items["model and how it is used"] = total - sum(items.values())
-    return items
-
-
-def _without_thoughts(side: SideReference) -> SideReference:
-    return dataclasses.replace(side, thoughts=None)
-
-
-def _block(block: Block, header: Header) -> dict[str, int]:
+def _block(head: BlockHead, *, short: bool) -> dict[str, int]:
     """Bytes of a block by item."""
-    payload = len(block.payload)
-    fields = compact_cost(block) - 4 if header.compact else len(block.pack()) - payload - 8
     return {
-        f"payload, {block.kind.name.lower().replace('_', ' ')}": payload,
-        "kinds, lengths and token counts of blocks": fields,
-        "checksums of blocks": 4 if header.compact else 8,
-    }
-
-
-def _trailer(trailer: Trailer) -> dict[str, int]:
-    total = len(trailer.pack())
-    if trailer.compact:
-        return {"length and end mark": total}
-    digest = len(trailer.content_hash)
-    end = 5 if trailer.short else 12
-    return {
-        "index": total - digest - end,
-        "hash of the contents": digest,
-        "checksum, length and end mark of the index": end,
+        f"payload, {head.kind.name.lower().replace('_', ' ')}": head.payload_bytes,
+        "kinds, lengths and token counts of blocks": len(head.lengths()) + (not short),
+        "checksum of everything" if short else "checksums of blocks": 4 if short else 8,
     }

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import LmzipError, MemoryLimitError
-from ..format import Block, Header, read_compact, read_header
+from ..format import MAX_SHORT_BYTES, Block, Header, read_header, read_short
 from .block_encoder import BlockEncoder
 from .classical import best_classical, looks_incompressible
 from .compressor import (
@@ -26,7 +26,7 @@ from .side import SideInformation, SideParameters
 
 __all__ = ["MANY_BYTES", "compress_many", "decompress_many", "gains_by_company"]
 
-MANY_BYTES = 1 << 16
+MANY_BYTES = MAX_SHORT_BYTES
 """A file of more bytes, or an archive, gains nothing in company."""
 
 
@@ -162,24 +162,18 @@ def decompress_many(
 
 
 def gains_by_company(archive: bytes) -> bool:
-    """Whether an archive decodes faster with others, in bounded memory: it is short, and so is what
-    it says it holds."""
-    found = _single_block(archive)
-    return found is not None and found[2].content_bytes <= MANY_BYTES
+    """Whether an archive decodes faster with others, in bounded memory: it is a short one."""
+    return _single_block(archive) is not None
 
 
 def _single_block(archive: bytes) -> tuple[Header, bytes, Block] | None:
-    """The header and the only block of a short modelled archive of the latest kind, else None.
-
-    None for solid ones, too: their blocks are decoded one behind the other.
-    """
+    """The header and the block of a short modelled archive, else None."""
     source = io.BytesIO(archive)
     try:
         found = read_header(source)
-        if found is None or not found[0].compact:
+        if found is None or found[0].only is None or not found[0].only.modelled:
             return None
-        block, _trailer = read_compact(source, found[1])
+        block, _size = read_short(source, *found)
     except LmzipError:
         return None
-    solid = found[0].model is not None and found[0].model.solid
-    return None if solid or source.read(1) or not block.kind.modelled else (*found, block)
+    return None if source.read(1) else (*found, block)

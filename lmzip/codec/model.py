@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,7 +13,15 @@ from numpy.typing import NDArray
 from ..engine import NUMERICS_VERSION, Engine, ModelConfig
 from ..errors import MemoryLimitError
 from ..format import ModelReference
-from ..mix import MIXING_VERSION, Mixer, mixer_bytes, new_mixer, table_bits
+from ..mix import (
+    MIXING_VERSION,
+    Mixer,
+    MixingStart,
+    TokenBytes,
+    mixer_bytes,
+    new_mixer,
+    table_bits,
+)
 from ..text import Tokenizer
 from .parameters import CodingParameters
 from .streams import round_lengths, stream_lengths
@@ -45,6 +54,18 @@ class CodecModel:
     """Every lmzip knows this identity's name, so that archives need not carry it."""
     pack_bytes: int = 0
     """Size of the model."""
+    mixing: MixingStart | None = None
+    """What mixing starts with, if the pack says."""
+
+    @functools.cached_property
+    def token_bytes(self) -> TokenBytes:
+        """The bytes of the tokens, for mixers."""
+        vocabulary = self.tokenizer.vocabulary
+        return TokenBytes(vocabulary.ends, vocabulary.data)
+
+    def new_mixer(self, streams: int, bits: int) -> Mixer:
+        """A mixer of this model's predictions that has seen nothing."""
+        return new_mixer(self.token_bytes, streams, bits, self.mixing)
 
 
 class ModelSource(Protocol):
@@ -109,7 +130,7 @@ class Mixers:
             mixer, self._last = self._last, None
             mixer.restart()
             return mixer
-        return new_mixer(model.tokenizer.vocabulary.words, *_mixer_shape(reference, tokens))
+        return model.new_mixer(*_mixer_shape(reference, tokens))
 
     @staticmethod
     def primed(
@@ -117,7 +138,7 @@ class Mixers:
     ) -> Mixer:
         """What mixes the predictions of a block of so many tokens, primed with side tokens."""
         shape = _mixer_shape(reference, tokens, len(side))
-        mixer = new_mixer(model.tokenizer.vocabulary.words, *shape)
+        mixer = model.new_mixer(*shape)
         mixer.prime(side)
         return mixer
 
@@ -152,7 +173,9 @@ def cache_bytes(
     slots = -(-min(longest, ring) // 64) * 64
     weights = rows * (config.vocab + 8 * config.ffn_width) * 8
     mixer_streams, bits = _mixer_shape(reference, tokens, primed)
-    mixing = mixer_bytes(bits, config.vocab, mixer_streams) if reference.mixing else 0
+    mixing = (
+        mixer_bytes(bits, config.vocab, mixer_streams, tokens + primed) if reference.mixing else 0
+    )
     return config.cache_bytes(rows, slots) + weights + mixing
 
 

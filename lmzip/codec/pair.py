@@ -54,9 +54,9 @@ def read_pair(
 ) -> tuple[bytes, bytes]:
     """Both contents of a file of two archives. Raises FormatError if it is no such file."""
     index = ArchiveIndex(io.BytesIO(archive))
-    if len(index.frames) != 2:
-        raise FormatError(f"not a pair: the file holds {len(index.frames)} archive(s)")
+    if len(index.archives) != 2:
+        raise FormatError(f"not a pair: the file holds {len(index.archives)} archive(s)")
     out = io.BytesIO()
     decompress_stream(io.BytesIO(archive), out.write, models, memory_limit=memory_limit)
-    data, cut = out.getvalue(), index.frames[0].trailer.content_bytes
+    data, cut = out.getvalue(), index.archives[0].content_bytes
     return data[:cut], data[cut:]

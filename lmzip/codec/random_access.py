@@ -1,162 +1,106 @@
-"""Where everything is in an archive, without decoding: for listings and for seeking."""
+"""Any part of the contents without the rest: for listings, for seeking, for ranges."""
 
 from __future__ import annotations
 
 import bisect
-import dataclasses
-import io
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from ..errors import CorruptError, FormatError, TruncatedError
+from ..errors import CorruptError
 from ..format import (
+    ArchiveMap,
     Block,
+    BlockHead,
     BlockKind,
-    Header,
     SideSource,
-    Trailer,
+    map_archives,
     read_block_or_trailer,
-    read_compact,
-    read_header,
+    read_head,
+    read_short,
 )
-from ..format.archive import COMPACT_END_MAGIC, END_MAGIC, SHORT_END_MAGIC
-from ..format.compact import COMPACT_TAIL_BYTES
 from .decompressor import BlockDecoder
 from .model import ModelSource
 from .side import MAX_DICTIONARY_BYTES, SideInformation
+from .work import block_work
 
-__all__ = ["ArchiveIndex", "BlockReader", "Frame"]
+__all__ = ["ArchiveIndex", "BlockReader"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """One of the archives in a file, and where it starts there."""
-
-    start: int
-    header: Header
-    trailer: Trailer
-    covered: bytes = b""
-    """The header's bytes, where the block's checksum covers them."""
-
-    @property
-    def given_before(self) -> bool:
-        """Whether it takes the contents of those before to decode it."""
-        side = self.header.side
-        return side is not None and side.source == SideSource.BEFORE
-
-    def block_starts(self) -> list[int]:
-        """File positions of the blocks."""
-        position = self.start + self.trailer.header_bytes
-        starts = []
-        for _, size in self.trailer.blocks:
-            starts.append(position)
-            position += size
-        return starts
+def _given_before(archive: ArchiveMap) -> bool:
+    """Whether it takes the contents of those before to decode it."""
+    side = archive.header.side
+    return side is not None and side.source == SideSource.BEFORE
 
 
 class ArchiveIndex:
-    """The frames of a seekable file, read from its end. Raises FormatError if damaged."""
+    """The archives of a seekable file, without decoding. Raises FormatError if damaged."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        end = file.seek(0, io.SEEK_END)
-        if end == 0:
-            raise FormatError("the input is empty, not an lmzip archive")
-        frames = []
-        while end > 0:
-            frame = self._frame_before(end)
-            frames.append(frame)
-            end = frame.start
-        self.frames = tuple(reversed(frames))
-        self.content_bytes = sum(f.trailer.content_bytes for f in self.frames)
-        self.archive_bytes = sum(f.trailer.frame_bytes for f in self.frames)
+        self.archives = tuple(map_archives(file))
+        self.content_bytes = sum(a.content_bytes for a in self.archives)
+        self.archive_bytes = sum(a.archive_bytes for a in self.archives)
+        self._content_starts: list[int] = []
+        """Of archives."""
         self._starts: list[int] = []
-        self._places: list[tuple[Frame, int]] = []
+        """Of blocks, in the contents."""
+        self._places: list[tuple[int, int, int]] = []
+        """Of every block: its archive's number, its own in that, its place in the file."""
         position = 0
-        for frame in self.frames:
-            for (size, _), start in zip(frame.trailer.blocks, frame.block_starts(), strict=True):
+        for number, archive in enumerate(self.archives):
+            self._content_starts.append(position)
+            for i, start in enumerate(archive.block_starts()):
                 self._starts.append(position)
-                self._places.append((frame, start))
-                position += size
+                self._places.append((number, i, start))
+                position += archive.blocks[i][0]
 
-    def _frame_before(self, end: int) -> Frame:
-        """The frame that ends at file position `end`."""
-        file = self._file
-        file.seek(0)
-        if file.read(4) and end < Trailer.TAIL_BYTES:
-            raise TruncatedError("the archive is cut short")
-        file.seek(end - Trailer.TAIL_BYTES)
-        tail = file.read(Trailer.TAIL_BYTES)
-        if tail[4:] == END_MAGIC:
-            start = end - Trailer.TAIL_BYTES - int.from_bytes(tail[:4], "little")
-        elif tail[6:] == COMPACT_END_MAGIC:
-            return self._compact_frame(end, int.from_bytes(tail[4:6], "little"))
-        elif tail[6:] == SHORT_END_MAGIC:
-            start = end - Trailer.SHORT_TAIL_BYTES - tail[5]
-        else:
-            file.seek(0)
-            read_header(file)  # a better message where this is no archive at all
-            raise TruncatedError("the archive is cut short or has bytes behind its end")
-        if start < 0:
-            raise CorruptError("the index is longer than the archive")
-        file.seek(start)
-        trailer, _ = read_block_or_trailer(file, (end - start) // 2)
-        if not isinstance(trailer, Trailer) or trailer.frame_bytes > end:
-            raise CorruptError("the index is damaged")
-        first = end - trailer.frame_bytes
-        file.seek(first)
-        found = read_header(file)
-        if found is None or len(found[1]) != trailer.header_bytes:
-            raise CorruptError("the header does not match the index")
-        header, data = found
-        if header.short != trailer.short:
-            raise CorruptError("the header and the index are of different forms")
-        if header.short:
-            read_block_or_trailer(file, 0, data)  # its checksum is the header's too
-        return Frame(first, header, trailer, data if header.short else b"")
+    def read_block(self, position: int) -> tuple[int, Block, int]:
+        """The block that holds content byte `position`: its archive's number, the block, and the
+        position of its first byte.
 
-    def _compact_frame(self, end: int, size: int) -> Frame:
-        """The short archive of so many bytes, and its end mark, that ends at `end`."""
-        start = end - COMPACT_TAIL_BYTES - size
-        if start < 0:
-            raise CorruptError("the end of the archive is damaged")
-        self._file.seek(start)
-        found = read_header(self._file)
-        if found is None or not found[0].compact:
-            raise CorruptError("the header and the end of the archive are of different forms")
-        header, data = found
-        _block, trailer = read_compact(self._file, data)
-        return Frame(start, header, trailer, data)
-
-    def read_block(self, position: int) -> tuple[Frame, Block, int]:
-        """The block that holds content byte `position`, with the position of its first byte."""
+        The position is below `content_bytes`, or it is that of a block without contents.
+        """
         at = bisect.bisect_right(self._starts, position) - 1
-        frame, start = self._places[at]
-        self._file.seek(start)
-        if frame.header.compact:
-            return frame, read_compact(self._file, frame.covered)[0], self._starts[at]
-        block, size = read_block_or_trailer(self._file, 0, frame.covered)
-        number = frame.block_starts().index(start)
-        if not isinstance(block, Block) or frame.trailer.blocks[number] != (
-            block.content_bytes,
-            size,
-        ):
+        number, i, place = self._places[at]
+        archive = self.archives[number]
+        self._file.seek(place)
+        block, size = (
+            read_short(self._file, archive.header, archive.header_data)
+            if archive.header.short
+            else read_block_or_trailer(self._file, 0)
+        )
+        if not isinstance(block, Block) or archive.blocks[i] != (block.content_bytes, size):
             raise CorruptError("the index does not match the blocks")
-        return frame, block, self._starts[at]
+        return number, block, self._starts[at]
 
-    def content_start(self, frame: Frame) -> int:
-        """The content position of a frame's first byte."""
-        before = self.frames[: self.frames.index(frame)]
-        return sum(f.trailer.content_bytes for f in before)
+    def content_start(self, number: int) -> int:
+        """The content position of the first byte of the archive of that number."""
+        return self._content_starts[number]
+
+    def heads(self, number: int) -> list[BlockHead]:
+        """Kinds and lengths of the blocks of one archive; reads some bytes of each."""
+        archive, heads = self.archives[number], []
+        for start in archive.block_starts():
+            self._file.seek(start)
+            heads.append(read_head(self._file, archive.header)[0])
+        return heads
+
+    def work(self, number: int) -> tuple[int, int]:
+        """Tokens in the blocks of one archive, and how many the model reads to decode them."""
+        header, tokens, work = self.archives[number].header, 0, 0
+        for head in self.heads(number):
+            if head.kind.modelled and header.model is not None:
+                tokens += head.tokens
+                side = header.side if head.kind.given else None
+                work += block_work(header.model, side, head.tokens)
+        return tokens, work
 
     def kinds(self) -> dict[BlockKind, int]:
-        """How many blocks there are of each kind (reads one byte a block)."""
+        """How many blocks with contents there are of each kind."""
         counts = dict.fromkeys(BlockKind, 0)
-        for _, start in self._places:
-            self._file.seek(start)
-            kind = self._file.read(1)
-            if not kind or kind[0] not in set(BlockKind):
-                raise CorruptError("a block is of unknown kind or missing")
-            counts[BlockKind(kind[0])] += 1
+        for number in range(len(self.archives)):
+            for head in self.heads(number):
+                counts[head.kind] += head.content_bytes > 0
         return counts
 
 
@@ -174,29 +118,75 @@ class BlockReader:
         """`history`: the contents up to what will be read, for one who reads from front to back."""
         self._index, self._models, self._memory_limit = index, models, memory_limit
         self._side, self._history = side, history
-        self._frame: Frame | None = None
+        self._archive: int | None = None
+        """Number of the archive that the decoder is of."""
         self._decoder: BlockDecoder
         self._next = 0
         """The content position where a solid archive's decoder stands."""
+        self._block = (0, b"")
+        """The last block that `piece` was of: where it begins, and its contents."""
 
-    def read(self, position: int) -> tuple[int, bytes]:
-        """Where the block that holds content byte `position` begins, and its contents."""
-        frame, block, start = self._index.read_block(position)
-        if self._frame != frame:
-            self._decoder = BlockDecoder(
-                frame.header,
-                self._models,
-                memory_limit=self._memory_limit,
-                side=self._side,
-                before=self._before(frame),
-            )
-            self._frame = frame
-            self._next = self._index.content_start(frame)
-        if not self._decoder.solid:
-            return start, self._decoder.decode([block])[0]
+    def piece(self, position: int, size: int) -> bytes:
+        """Up to `size` bytes of the contents from a position on, none at their end.
+
+        They are of one block, which is remembered: whoever reads on does not decode it again.
+        """
+        if not size or position >= self._index.content_bytes:
+            return b""
+        start, data = self._block
+        if not start <= position < start + len(data):
+            start, data = self._block = self._read(position, position + 1)[0]
+        return data[position - start :][:size]
+
+    def range(self, start: int, end: int) -> Iterator[bytes]:
+        """The contents from `start` to `end`, in pieces, as far as there are any.
+
+        Only the blocks that hold them are decoded, as many together as the model likes.
+        """
+        end = min(end, self._index.content_bytes)
+        while start < end:
+            for first, data in self._read(start, end):
+                piece = data[start - first : end - first]
+                yield piece
+                start += len(piece)
+
+    def _read(self, position: int, end: int) -> list[tuple[int, bytes]]:
+        """The block that holds content byte `position`, and some of those behind it up to `end`:
+        where each begins, and its contents."""
+        number, block, start = self._index.read_block(position)
+        self._open(number)
+        if self._decoder.solid:
+            return [(start, self._read_solid(number, block, start))]
+        starts, blocks = [start], [block]
+        position = start + block.content_bytes
+        while position < end:
+            other, block, start = self._index.read_block(position)
+            if other != number or not self._decoder.suits(blocks, block):
+                break
+            starts.append(start)
+            blocks.append(block)
+            position += block.content_bytes
+        return list(zip(starts, self._decoder.decode(blocks), strict=True))
+
+    def _open(self, number: int) -> None:
+        """Have the decoder of the archive of that number."""
+        if self._archive == number:
+            return
+        self._decoder = BlockDecoder(
+            self._index.archives[number].header,
+            self._models,
+            memory_limit=self._memory_limit,
+            side=self._side,
+            before=self._before(number),
+        )
+        self._archive = number
+        self._next = self._index.content_start(number)
+
+    def _read_solid(self, number: int, block: Block, start: int) -> bytes:
+        """The contents of a block of a solid archive, those before it decoded first."""
         if self._next > start:
             self._decoder.restart()
-            self._next = self._index.content_start(frame)
+            self._next = self._index.content_start(number)
         try:
             while self._next < start:
                 _, before, _ = self._index.read_block(self._next)
@@ -204,31 +194,30 @@ class BlockReader:
             (data,) = self._decoder.decode([block])
             self._next += len(data)
         except BaseException:
-            self._frame = None  # half-way through a block: the next one begins from the start
+            self._archive = None  # half-way through a block: the next one begins from the start
             raise
-        return start, data
+        return data
 
-    def _before(self, frame: Frame) -> bytes:
-        """The end of what the archives before a frame hold, if it is coded given that."""
-        if not frame.given_before:
+    def _before(self, number: int) -> bytes:
+        """The end of what the archives before this one hold, if it is coded given that."""
+        archives = self._index.archives
+        if not _given_before(archives[number]):
             return b""
         if self._history is not None:
             return bytes(self._history[-MAX_DICTIONARY_BYTES:])
-        end = self._index.content_start(frame)
+        end = self._index.content_start(number)
         position = max(0, end - MAX_DICTIONARY_BYTES)
         # Those archives may need others before them; then one pass from the first of all.
-        for other in reversed(self._index.frames[: self._index.frames.index(frame)]):
+        for other in reversed(range(number)):
             start = self._index.content_start(other)
-            if start + other.trailer.content_bytes <= position:
+            if start + archives[other].content_bytes <= position:
                 break
-            if other.given_before:
+            if _given_before(archives[other]):
                 position = max(0, min(position, start - MAX_DICTIONARY_BYTES))
         history = bytearray()
         reader = BlockReader(self._index, self._models, self._memory_limit, self._side, history)
-        while position < end:
-            start, data = reader.read(position)
-            history += data
+        for piece in reader.range(position, end):
+            history += piece
             if len(history) > 2 * MAX_DICTIONARY_BYTES:
                 del history[:-MAX_DICTIONARY_BYTES]
-            position = start + len(data)
         return bytes(history[-MAX_DICTIONARY_BYTES:])

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coder import Encoder, Freqs, Symbols, new_encoder
+from ..coder import Freqs, Symbols, new_encoder
 from ..engine import PRECISION, RADIX
 from ..mix import Mixer
 from .block_encoder import BlockEncoder
@@ -38,29 +38,6 @@ class TokenCosts:
     """Of the payloads of blocks that the model does not code."""
 
 
-class _NotingEncoder:
-    """An encoder that remembers what it was last given."""
-
-    def __init__(self) -> None:
-        self._encoder: Encoder = new_encoder()
-        self.last_bits: NDArray[np.float64] = np.empty(0)
-
-    @property
-    def ideal_bits(self) -> float:
-        return self._encoder.ideal_bits
-
-    def code(self, freqs: Freqs, symbols: Symbols | None) -> Symbols:
-        assert symbols is not None
-        self.last_bits = _digit_bits(freqs, symbols)
-        return self._encoder.code(freqs, symbols)
-
-    def size_bytes(self) -> int:
-        return self._encoder.size_bytes()
-
-    def finish(self) -> bytes:
-        return self._encoder.finish()
-
-
 def _digit_bits(freqs: Freqs, digits: Symbols) -> NDArray[np.float64]:
     """The information of these digits [n] under frequencies [n, K]."""
     if freqs.shape[1] == 1:
@@ -82,11 +59,10 @@ class _RecordingJob(LmJob):
         mixer: Mixer | None = None,
     ) -> None:
         """As `encode_job`."""
-        self._noting = _NotingEncoder()
         self._rounds_done: list[NDArray[np.float64]] = []
         self._costs: NDArray[np.float64] | None = None
         rounds = round_lengths(len(ids), stream_tokens, at_once)
-        super().__init__(self._noting, rounds, stream_tokens, ids, budget, mixer)
+        super().__init__(new_encoder(), rounds, stream_tokens, ids, budget, mixer)
 
     def next_round(self) -> None:
         self._keep_costs()
@@ -104,8 +80,9 @@ class _RecordingJob(LmJob):
         digits = known // RADIX if high is None else known % RADIX
         coded = super().code(freqs, known, high)
         cell = self._costs[:, : len(known), self._step]
-        cell[0] += self._noting.last_bits
-        cell[1] += _digit_bits(freqs, digits)
+        model_bits = _digit_bits(freqs, digits)
+        cell[0] += model_bits if self.mixer is None else self.mixer.costs()[0]
+        cell[1] += model_bits
         self._step += high is not None
         return coded
 

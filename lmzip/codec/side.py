@@ -82,9 +82,7 @@ class SideInformation:
 
     def require(self, reference: SideReference) -> None:
         """Raise SideInformationError unless it is what an archive's header names."""
-        if self.length_bytes != reference.length_bytes or not self.digest.startswith(
-            reference.digest
-        ):
+        if self.length_bytes != reference.length_bytes or self.digest != reference.digest:
             raise SideInformationError(
                 f"the archive was made given {reference.length_bytes:,} bytes of hash "
                 f"{reference.digest.hex()}, not {self.length_bytes:,} of {self.digest.hex()} "

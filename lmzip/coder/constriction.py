@@ -2,7 +2,8 @@
 
 constriction turns floats into frequencies as f(i) = 1 + (rounded-down growth of the cumulative
 sum); given f - 1 as floats its scale is exactly 1, and it uses the integers as they are. FORMAT.md
-("Range coder") defines the bytes; `oracle` is that definition as code.
+("Range coder") defines the bytes; `oracle` is that definition as code. Only the end of a payload is
+not constriction's: it is shorter, and constriction reads it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError
 from .interface import Freqs, Symbols
+from .oracle import shortest_payload
 
 __all__ = ["ConstrictionDecoder", "ConstrictionEncoder"]
 
@@ -30,6 +32,10 @@ def _categorical() -> Any:
 def _as_probabilities(freqs: Freqs) -> NDArray[np.float32]:
     assert freqs.ndim == 2 and freqs.dtype == np.int32
     return (freqs - 1).astype(np.float32)
+
+
+def _two_symbols(p1: Freqs) -> Freqs:
+    return np.stack([(1 << _PRECISION) - p1, p1], axis=1).astype(np.int32)
 
 
 class ConstrictionEncoder:
@@ -50,12 +56,21 @@ class ConstrictionEncoder:
             self.ideal_bits += float((_PRECISION - np.log2(chosen)).sum())
         return symbols
 
+    def code_bits(self, p1: Freqs, bits: Symbols | None) -> Symbols:
+        return self.code(_two_symbols(p1), bits)
+
     def size_bytes(self) -> int:
         return int(self._coder.num_words()) * 4
 
     def finish(self) -> bytes:
+        if self._coder.is_empty():
+            return b""
+        # constriction ends with whole words; the interval that they lie in names itself shorter.
+        count, (low, size) = self._coder.pos()
         words: NDArray[np.uint32] = self._coder.get_compressed()
-        return words.astype(">u4").tobytes().rstrip(b"\0")
+        before = int.from_bytes(words[:count].astype(">u4").tobytes(), "big")
+        before -= low + (1 << 32) - 1 >> 64  # the carry of its last word
+        return shortest_payload(before << 64 | low, size, 32 * count + 64)
 
 
 class ConstrictionDecoder:
@@ -78,3 +93,6 @@ class ConstrictionDecoder:
         except (ValueError, AssertionError) as error:
             raise CorruptError(f"the payload does not decode: {error}") from None
         return np.asarray(decoded, np.int64)
+
+    def code_bits(self, p1: Freqs, bits: Symbols | None = None) -> Symbols:
+        return self.code(_two_symbols(p1), bits)

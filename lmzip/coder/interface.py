@@ -25,6 +25,12 @@ class SymbolCoder(Protocol):
         encoder wrote; lengths are the caller's, a payload has no end.
         """
 
+    def code_bits(self, p1: Freqs, bits: Symbols | None) -> Symbols:
+        """Code n bits in order, bit i being 1 with probability p1[i] / 2**24; return them.
+
+        `p1` [n] are from 1 to 2**24 - 1. The same as symbols under the frequencies 2**24 - p1, p1.
+        """
+
 
 class Encoder(SymbolCoder, Protocol):
     """A coder that collects symbols."""
@@ -34,10 +40,10 @@ class Encoder(SymbolCoder, Protocol):
         """The information of the symbols so far: what no code could go below on average."""
 
     def size_bytes(self) -> int:
-        """Bytes so far, never more than what `finish` will return plus two words."""
+        """Bytes so far in whole words, about two words more than `finish` would return."""
 
     def finish(self) -> bytes:
-        """The payload: big-endian words, trailing zero bytes dropped."""
+        """The payload: the fewest bytes that stand for these symbols."""
 
 
 def new_encoder() -> Encoder:

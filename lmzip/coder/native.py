@@ -25,6 +25,13 @@ class NativeEncoder:
             self.native.encode(freqs, symbols)
         return symbols
 
+    def code_bits(self, p1: Freqs, bits: Symbols | None) -> Symbols:
+        assert bits is not None
+        self.native.encode_bits(p1, bits)
+        chosen = np.where(bits == 1, p1, (1 << 24) - p1)
+        self.native.add_ideal_bits(float((24 - np.log2(chosen)).sum()))
+        return bits
+
     @property
     def ideal_bits(self) -> float:
         return float(self.native.ideal_bits)
@@ -46,5 +53,12 @@ class NativeDecoder:
         assert symbols is None
         decoded = np.zeros(len(freqs), np.int64)
         if freqs.shape[1] > 1 and not self.native.decode(freqs, decoded):
+            raise CorruptError("the payload does not decode")
+        return decoded
+
+    def code_bits(self, p1: Freqs, bits: Symbols | None = None) -> Symbols:
+        assert bits is None
+        decoded = np.zeros(len(p1), np.int64)
+        if not self.native.decode_bits(p1, decoded):
             raise CorruptError("the payload does not decode")
         return decoded

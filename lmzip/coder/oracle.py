@@ -2,14 +2,15 @@
 
 FORMAT.md ("Range coder") says the same in words. The fast coders (`native`, `constriction`) must
 produce and read exactly these bytes. The algorithm is Martin's range coder (1979) with a 64-bit
-state and 32-bit words, in the form that the constriction library implements.
+state and 32-bit words, in the form that the constriction library implements; only the end of a
+payload is shorter than there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["OracleDecoder", "OracleEncoder"]
+__all__ = ["OracleDecoder", "OracleEncoder", "shortest_payload"]
 
 _STATE_BITS, _WORD_BITS, _PRECISION = 64, 32, 24
 _STATE, _WORD = 1 << _STATE_BITS, 1 << _WORD_BITS
@@ -18,6 +19,20 @@ _SMALLEST_RANGE = 1 << (_STATE_BITS - _WORD_BITS)
 
 def _sum_before(freqs: Sequence[int], symbol: int) -> int:
     return sum(int(f) for f in freqs[:symbol])
+
+
+def shortest_payload(bottom: int, size: int, bits: int) -> bytes:
+    """The fewest bytes that name a number from `bottom` to below `bottom + size`.
+
+    All numbers are binary fractions, in units of 2**-bits; `bits` is a multiple of 8. Bytes are the
+    fraction's digits, without zeros at the end; of several numbers they name the smallest.
+    """
+    for count in range(bits // 8 + 1):
+        unit = 1 << (bits - 8 * count)
+        digits = -(-bottom // unit)
+        if digits * unit < bottom + size:
+            return digits.to_bytes(count, "big").rstrip(b"\0")
+    raise AssertionError("the bottom itself is such a number")
 
 
 class OracleEncoder:
@@ -45,15 +60,16 @@ class OracleEncoder:
             self._low = (self._low << _WORD_BITS) % _STATE
             self._range <<= _WORD_BITS
 
+    def encode_bit(self, bit: int, p1: int) -> None:
+        """Encode a bit that is 1 with probability p1 / 2**24, from 1 to 2**24 - 1."""
+        self.encode(bit, ((1 << _PRECISION) - p1, p1))
+
     def finish(self) -> bytes:
-        """All words, big-endian, without trailing zero bytes."""
+        """The payload."""
         if self._empty:
             return b""
-        point = self._low + _SMALLEST_RANGE - 1
-        words = self._words + (point >> _STATE_BITS)
-        last = (point % _STATE) >> (_STATE_BITS - _WORD_BITS)
-        data = ((words << _WORD_BITS) | last).to_bytes((self._count + 1) * _WORD_BITS // 8, "big")
-        return data.rstrip(b"\0")
+        bottom = self._words << _STATE_BITS | self._low
+        return shortest_payload(bottom, self._range, self._count * _WORD_BITS + _STATE_BITS)
 
 
 class OracleDecoder:
@@ -88,3 +104,7 @@ class OracleDecoder:
             self._range <<= _WORD_BITS
             self._point = ((self._point << _WORD_BITS) % _STATE) | self._word()
         return symbol
+
+    def decode_bit(self, p1: int) -> int:
+        """The next bit, which is 1 with probability p1 / 2**24."""
+        return self.decode(((1 << _PRECISION) - p1, p1))

@@ -23,7 +23,7 @@ from ..codec import (
     write_pair,
 )
 from ..errors import CorruptError
-from ..format import LATEST_FORMAT_VERSION
+from ..format import FORMAT_VERSION
 from ..format.fields import pack_varint
 
 __all__ = ["Coder", "LmzipCoder", "XzCoder", "ZstdCoder"]
@@ -86,7 +86,7 @@ class LmzipCoder:
             "identity": model.identity.hex(),
             "block_bytes": self._parameters.block_bytes,
             "side": None if side is None else repr(side),
-            "format": LATEST_FORMAT_VERSION,
+            "format": FORMAT_VERSION,
             "decoded": self._decode,
         }
         return json.dumps(settings, sort_keys=True)

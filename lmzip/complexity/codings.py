@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ..errors import CorruptError
+from ..files import append_line
 
 __all__ = ["CodingStore"]
 
@@ -51,5 +52,4 @@ class CodingStore:
         """Keep a length."""
         self._known[(coder, *key)] = bits
         line = {"bits": bits, "coder": coder, **dict(zip(_NAMES, key, strict=True))}
-        with self._path.open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
+        append_line(self._path, json.dumps(line).encode() + b"\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from .coders import Coder
 
@@ -57,14 +58,30 @@ class PairComplexity:
         return max(self.x_given_y, self.y_given_x) / max(self.x, self.y)
 
 
-def pair_complexity(coder: Coder, x: bytes, y: bytes) -> PairComplexity:
-    """All of it. Raises LmzipError."""
-    return PairComplexity(
-        coder=coder.name,
-        x=coder.alone(x),
-        y=coder.alone(y),
-        x_given_y=coder.given(x, y),
-        y_given_x=coder.given(y, x),
-        x_then_y=coder.joint(x, y),
-        y_then_x=coder.joint(y, x),
+CODINGS_OF_EACH = 4
+"""How often each of the two files is coded: alone, given the other, and with it in both orders."""
+
+
+def pair_complexity(
+    coder: Coder, x: bytes, y: bytes, *, progress: Callable[[int], object] | None = None
+) -> PairComplexity:
+    """All of it. Raises LmzipError.
+
+    `progress` is called with the bytes coded so far, of `CODINGS_OF_EACH * (len(x) + len(y))`.
+    """
+    codings: tuple[tuple[str, Callable[[], int], int], ...] = (
+        ("x", lambda: coder.alone(x), len(x)),
+        ("y", lambda: coder.alone(y), len(y)),
+        ("x_given_y", lambda: coder.given(x, y), len(x)),
+        ("y_given_x", lambda: coder.given(y, x), len(y)),
+        ("x_then_y", lambda: coder.joint(x, y), len(x) + len(y)),
+        ("y_then_x", lambda: coder.joint(y, x), len(x) + len(y)),
     )
+    found: dict[str, int] = {}
+    done = 0
+    for name, code, size in codings:
+        found[name] = code()
+        done += size
+        if progress is not None:
+            progress(done)
+    return PairComplexity(coder=coder.name, **found)

@@ -56,6 +56,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _measured(path: Path) -> tuple[int, str]:
+    """How many bytes were read, whatever the system says of the size, and their hex SHA-256."""
+    size, digest = 0, hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            size += len(part)
+            digest.update(part)
+    return size, digest.hexdigest()
+
+
 def problem_of(file: CorpusFile, path: Path) -> str | None:
     """In what the file at `path` is not the one of the manifest, None if it is."""
     if not path.is_file():
@@ -97,7 +107,7 @@ def make_manifest(
         relative = path.relative_to(folder).as_posix()
         if problem := check_path(relative):
             raise UsageError(f"{folder}: {problem}")
-        files.append(CorpusFile(relative, path.stat().st_size, sha256_of(path)))
+        files.append(CorpusFile(relative, *_measured(path)))
         done += files[-1].size_bytes
         if progress is not None:
             progress("hashing", done, total)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import CorpusError, UsageError
+from ..files import atomic_output
 from .folders import Progress, local_files, problem_of
 from .manifest import CorpusFile, Manifest, manifest_text, read_manifest
 
 __all__ = ["CorpusStore", "default_home", "shipped_manifests"]
 
+_LOG = logging.getLogger("lmzip.corpora")
 _SHIPPED = Path(__file__).parent / "manifests"
 """Manifests that come with lmzip."""
 
@@ -58,11 +61,23 @@ class CorpusStore:
             for folder in (_SHIPPED, self.folder):
                 if (path := folder / f"{target}.toml").is_file():
                     return read_manifest(path)
+            if (path := Path(f"{target}.toml")).is_file():  # as `lmzip corpora make` leaves it
+                return read_manifest(path)
         raise UsageError(f"{target!r} is no known set ('lmzip corpora list' shows them)")
 
     def manifests(self) -> list[Manifest]:
         """Those that come with lmzip, and those of other sets in the store."""
-        own = [read_manifest(path) for path in sorted(self.folder.glob("*.toml"))]
+        own = []
+        paths: list[Path] = []
+        with contextlib.suppress(OSError):
+            paths = sorted(self.folder.glob("*.toml"))
+        for path in paths:
+            try:
+                own.append(read_manifest(path))
+            except (CorpusError, UsageError) as error:
+                _LOG.warning("passed over: %s", error)
+            except OSError as error:
+                _LOG.warning("%s: passed over: %s", path, error.strerror or error)
         return [*shipped_manifests(), *own]
 
     def installed(self, manifest: Manifest) -> Path | None:
@@ -156,9 +171,8 @@ class CorpusStore:
         if known:
             return
         kept = dataclasses.replace(manifest, folder=None)
-        part = self.folder / f".{manifest.name}.part"
-        part.write_text(manifest_text(kept), "utf-8")
-        os.replace(part, self.folder / f"{manifest.name}.toml")
+        with atomic_output(self.folder / f"{manifest.name}.toml", overwrite=True) as file:
+            file.write(manifest_text(kept).encode())
 
     @contextlib.contextmanager
     def _lock(self, name: str) -> Iterator[None]:

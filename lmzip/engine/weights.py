@@ -51,6 +51,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "U16": np.dtype("<u2"),
     "BF16": np.dtype("<u2"),
     "F16": np.dtype("<f2"),
+    "I16": np.dtype("<i2"),
     "I32": np.dtype("<i4"),
     "U32": np.dtype("<u4"),
     "F32": np.dtype("<f4"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Protocol
 
-from ..errors import CorruptError, TruncatedError, UsageError
+from ..errors import CorruptError, TruncatedError
+from ..files import read_up_to
 
 __all__ = ["ByteSource", "Reader", "pack_varint", "read_some"]
 
@@ -18,11 +20,8 @@ class ByteSource(Protocol):
 
 
 def read_some(source: ByteSource, size: int) -> bytes:
-    """Up to `size` bytes, none at the end. Raises UsageError for a source that would not wait."""
-    part = source.read(size)
-    if part is None:
-        raise UsageError("the input is non-blocking and has no data now")
-    return part
+    """`size` bytes, fewer only at the end. A source that does not block is waited for."""
+    return read_up_to(source, size)
 
 
 def pack_varint(value: int) -> bytes:
@@ -72,3 +71,9 @@ class Reader:
                     raise CorruptError(f"{what} is {value}, the limit is {limit}")
                 return value
         raise CorruptError(f"{what}: bad variable-length integer")
+
+    def check_crc(self, what: str) -> None:
+        """Take four bytes. Raises CorruptError unless they are the CRC-32 of all taken before."""
+        expected = zlib.crc32(self.taken)
+        if self.integer(4) != expected:
+            raise CorruptError(f"{what} is damaged (checksum mismatch)")

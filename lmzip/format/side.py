@@ -29,6 +29,8 @@ MAX_EVERY = 1 << 24
 MAX_PROMPT_BYTES = 1 << 14
 MAX_SPLITTING = 2
 _MAX_LENGTH = (1 << 62) - 1
+_SPLITTING_SHIFT, _THOUGHTS = 2, 0x10
+"""In the first byte: where from, the rule of splitting, whether there are thoughts."""
 
 
 class SideSource(enum.IntEnum):
@@ -63,7 +65,7 @@ class Thoughts:
     """CRC-32 of the first thoughts of all chains."""
 
     def pack(self) -> bytes:
-        numbers = self.chains, self.temperature, self.seed, self.every
+        numbers = self.tokens, self.chains, self.temperature, self.seed, self.every
         return b"".join(
             (
                 *map(pack_varint, numbers),
@@ -74,15 +76,16 @@ class Thoughts:
         )
 
     @classmethod
-    def unpack(cls, reader: Reader, tokens: int) -> Thoughts:
+    def unpack(cls, reader: Reader) -> Thoughts:
+        tokens = reader.varint(MAX_THOUGHT_TOKENS, "length of a thought")
         chains = reader.varint(MAX_CHAINS, "number of chains")
         temperature = reader.varint(MAX_TEMPERATURE, "temperature")
         seed = reader.varint(MAX_SEED, "seed")
         every = reader.varint(MAX_EVERY, "distance of thoughts")
         before = reader.bytes(reader.varint(MAX_PROMPT_BYTES, "length of a prompt"))
         behind = reader.bytes(reader.varint(MAX_PROMPT_BYTES, "length of a prompt"))
-        if chains < 1:
-            raise CorruptError("the header's number of chains is zero")
+        if tokens < 1 or chains < 1:
+            raise CorruptError("the header's length of thoughts or number of chains is zero")
         crc = reader.integer(4)
         return cls(tokens, chains, temperature, seed, every, before, behind, crc)
 
@@ -95,44 +98,53 @@ class SideReference:
     length_bytes: int = 0
     """Of what is given."""
     digest: bytes = b""
-    """The first bytes of its BLAKE2b hash (of 8 bytes)."""
+    """Its BLAKE2b hash, of 4 bytes."""
     splitting: int = 0
     """The rule by which it is cut into pieces."""
     prefix_tokens: int = 0
     """How many of its last tokens streams begin with, at most."""
     thoughts: Thoughts | None = None
 
-    DIGEST_BYTES = 8
-    SHORT_DIGEST_BYTES = 2
+    DIGEST_BYTES = 4
 
-    def pack(self, *, model: bool, short: bool) -> bytes:
-        data = bytes([self.source])
+    def parts(self, *, model: bool) -> dict[str, bytes]:
+        """The section's bytes in order, by what they are for; `model`: there is a model section."""
+        first = self.source | (self.splitting << _SPLITTING_SHIFT if model else 0)
+        thoughts = self.thoughts if model else None
+        data = bytes([first | _THOUGHTS * (thoughts is not None)])
         if self.source == SideSource.GIVEN:
-            size = self.SHORT_DIGEST_BYTES if short else self.DIGEST_BYTES
-            data += pack_varint(self.length_bytes) + self.digest[:size]
+            data += pack_varint(self.length_bytes) + self.digest
+        parts = {"side information: where from, length, hash": data}
         if model:
-            data += pack_varint(self.splitting) + pack_varint(self.prefix_tokens)
-            data += pack_varint(self.thoughts.tokens if self.thoughts else 0)
-            data += self.thoughts.pack() if self.thoughts else b""
-        return data
+            parts["side information: prefix"] = pack_varint(self.prefix_tokens)
+        if thoughts is not None:
+            parts["thoughts: recipe and checksum"] = thoughts.pack()
+        return parts
+
+    def pack(self, *, model: bool) -> bytes:
+        """The section."""
+        return b"".join(self.parts(model=model).values())
 
     @classmethod
-    def unpack(cls, reader: Reader, *, model: bool, short: bool) -> SideReference:
-        source = reader.integer(1)
-        if source not in set(SideSource):
-            raise CorruptError(f"side information of unknown kind {source}")
+    def unpack(cls, reader: Reader, *, model: bool) -> SideReference:
+        """The section at the reader's position. Raises CorruptError."""
+        first = reader.integer(1)
+        source = first & ((1 << _SPLITTING_SHIFT) - 1)
+        splitting = (first & (_THOUGHTS - 1)) >> _SPLITTING_SHIFT
+        if source not in set(SideSource) or first >= 2 * _THOUGHTS:
+            raise CorruptError(f"side information of unknown kind {first}")
         length, digest = 0, b""
         if source == SideSource.GIVEN:
             length = reader.varint(_MAX_LENGTH, "length of the side information")
             if length < 1:
                 raise CorruptError("the header's side information is empty")
-            digest = reader.bytes(cls.SHORT_DIGEST_BYTES if short else cls.DIGEST_BYTES)
+            digest = reader.bytes(cls.DIGEST_BYTES)
         if not model:
+            if first != source:
+                raise CorruptError("side information without a model has a rule of splitting")
             return cls(SideSource(source), length, digest)
-        splitting = reader.varint(MAX_SPLITTING, "rule of splitting")
-        if splitting < 1:
-            raise CorruptError("the header's rule of splitting is zero")
+        if not 1 <= splitting <= MAX_SPLITTING:
+            raise CorruptError(f"the header's rule of splitting is {splitting}")
         prefix = reader.varint(MAX_PREFIX_TOKENS, "prefix length")
-        tokens = reader.varint(MAX_THOUGHT_TOKENS, "length of a thought")
-        thoughts = Thoughts.unpack(reader, tokens) if tokens else None
+        thoughts = Thoughts.unpack(reader) if first & _THOUGHTS else None
         return cls(SideSource(source), length, digest, splitting, prefix, thoughts)

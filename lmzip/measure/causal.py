@@ -6,18 +6,27 @@ they predict on the next. Nothing here is ever coded; the numbers are ideal bits
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CorruptError, LmzipError, ModelError, ModelNotFoundError, UsageError
+from ..errors import (
+    CorruptError,
+    LmzipError,
+    ModelError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+    UsageError,
+)
 from ..models.registry import known_models
+from .causality import require_causal
 from .scoring import Floats, Scores, Tokens
 
 if TYPE_CHECKING:
@@ -56,6 +65,7 @@ class FloatScorer:
         self.model_bytes = model_bytes or sum(
             p.numel() * p.element_size() for p in model.parameters()
         )
+        require_causal(self._logits, self.vocab, self.context, name, half=model.dtype.itemsize < 4)
         self.identity = _digest(self._model, tokenizer)
         self.settings: dict[str, int | str] = {
             "arithmetic": str(model.dtype),
@@ -76,11 +86,17 @@ class FloatScorer:
                 f"not UTF-8 (byte {error.start}); {self.name} reads nothing else"
             ) from None
         fast = bool(getattr(self._tokenizer, "is_fast", False))
-        encoded = self._tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=fast, verbose=False
-        )
-        ids = np.array(encoded["input_ids"], np.int64)
-        back = self._tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+        with _explained(f"the tokenizer of {self.name} fails on this text"):
+            # Text is text: what spells a control token is read letter by letter, as packs read it.
+            encoded = self._tokenizer(
+                text, add_special_tokens=False, return_offsets_mapping=fast, verbose=False,
+                split_special_tokens=True,
+            )  # fmt: skip
+            ids = np.array(encoded["input_ids"], np.int64)
+            back = self._tokenizer.decode(ids.tolist(), clean_up_tokenization_spaces=False)
+        control = set(getattr(self._tokenizer, "all_special_ids", ())) & set(ids.tolist())
+        if control - {getattr(self._tokenizer, "unk_token_id", None)}:
+            raise UsageError(f"the tokenizer of {self.name} reads a control token in this text")
         if back.removeprefix(" ") != text.removeprefix(" "):
             raise UsageError(f"the tokenizer of {self.name} does not give this text back")
         if not fast:
@@ -143,6 +159,8 @@ class FloatScorer:
                 return self._model(ids, use_cache=False).logits
         except (RuntimeError, IndexError) as error:  # no memory there, a token beyond the table
             raise ModelError(f"{self.name}: {_first_line(error)}") from None
+        except (TypeError, ValueError, AttributeError, KeyError) as error:  # not this kind of model
+            raise ModelError(f"{self.name}: cannot be run ({_first_line(error)})") from None
 
 
 def _context(config: Any) -> int:
@@ -180,7 +198,7 @@ def _digest(model: Any, tokenizer: Any) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     words = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
     parts = [config, type(tokenizer).__name__, words, model.device.type]
-    digest = hashlib.sha256(b"float 2\0")
+    digest = hashlib.sha256(b"float 3\0")
     digest.update(json.dumps(parts, sort_keys=True, default=str).encode() + b"\0")
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
@@ -216,8 +234,10 @@ def _from_checkpoint(checkpoint: Checkpoint, dtype: str) -> tuple[Any, Any]:
     own = {name for name, _ in model.named_parameters()}
     state = {n: torch.from_numpy(checkpoint.tensor(n).astype(np.float32)) for n in own}
     model.load_state_dict(state, strict=False)
-    backend = tokenizers.Tokenizer.from_str(checkpoint.tokenizer_json)
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
+    checkpoint.require_all_used()
+    with _explained(f"{checkpoint.name}: the tokenizer cannot be made"):
+        backend = tokenizers.Tokenizer.from_str(checkpoint.tokenizer_json)
+        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
     return model, tokenizer
 
 
@@ -228,11 +248,21 @@ def _from_transformers(source: str, dtype: str, offline: bool) -> tuple[Any, Any
     transformers = _quiet_transformers()
     options = {"local_files_only": offline or Path(source).is_dir(), "trust_remote_code": False}
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, dtype), use_safetensors=True, **options
-        )
+        model, found = transformers.AutoModelForCausalLM.from_pretrained(
+            source, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True,
+            **options,
+        )  # fmt: skip
     except Exception as error:  # the library raises many unrelated types
         raise ModelError(f"{source}: cannot be loaded ({_first_line(error)})") from None
+    for kind, what in (
+        ("missing_keys", "has no weights for"),
+        ("mismatched_keys", "has weights of another shape for"),
+        ("unexpected_keys", "has weights that this kind of model would ignore:"),
+    ):
+        names = sorted(str(name) for name in found.get(kind) or ())
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UnsupportedModelError(f"{source}: {what} {names[0]}{more}")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:
@@ -261,7 +291,18 @@ def _file_bytes(source: str) -> int:
         return 0
 
 
-def _first_line(error: Exception) -> str:
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Whatever a library raises in here (its Rust parts panic, too) as a ModelError."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError, LmzipError):
+        raise
+    except BaseException as error:
+        raise ModelError(f"{what} ({_first_line(error)})") from None
+
+
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -291,6 +332,8 @@ def load_float_model(
         raise ModelError("models in floating point need the package transformers") from None
     if threads:
         torch.set_num_threads(threads)
+    if not source:
+        raise UsageError("the name of a model in floating point is empty")
     path = Path(source)
     known = {model.name: model for model in known_models()}
     model_bytes = 0

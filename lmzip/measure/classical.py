@@ -167,9 +167,9 @@ _NAME = re.compile(r"\s*([\w.+][\w.+-]*)\s*=(.*)", re.DOTALL)
 def command_compressor(line: str) -> Compressor:
     """A command line, `NAME=COMMAND` or just the command, as a compressor.
 
-    It is given the names of two files where it says {in} and {out}; without those, contents on
-    standard input, and its standard output is the size. Behind `;;` stands the command that turns
-    this back into the contents; without it nothing is decoded. Raises UsageError.
+    It is given the names of files where it says {in} and {out}; without {in} the contents are its
+    standard input, without {out} its standard output is the size. Behind `;;` stands the command
+    that turns this back into the contents; without it nothing is decoded. Raises UsageError.
     """
     match = _NAME.fullmatch(line)
     name, command = match.groups() if match else ("", line)
@@ -188,8 +188,6 @@ def _words(line: str, command: str) -> list[str]:
         raise UsageError(f"{line!r}: {error}") from None
     if not words:
         raise UsageError(f"{line!r} is no command")
-    if ("{in}" in command) != ("{out}" in command):
-        raise UsageError(f"{line!r}: name both {{in}} and {{out}}, or neither")
     return words
 
 
@@ -211,21 +209,23 @@ def _run(words: Sequence[str], data: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="lmzip-") as folder:
         source, target = Path(folder, "contents"), Path(folder, "compressed")
         filled = [w.replace("{in}", str(source)).replace("{out}", str(target)) for w in words]
-        files = filled != list(words)
-        if files:
+        named_in, named_out = (any(n in w for w in words) for n in ("{in}", "{out}"))
+        if named_in:
             source.write_bytes(data)
         try:
             run = subprocess.run(
-                filled, input=b"" if files else data, capture_output=True, check=False
+                filled, input=b"" if named_in else data, capture_output=True, check=False
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise LmzipError(f"{words[0]}: {reason}") from None
         if run.returncode:
-            said = run.stderr.decode(errors="replace").strip().splitlines()
+            shown = run.stderr.decode(errors="replace")
+            shown = shown.replace(str(source), "{in}").replace(str(target), "{out}")
+            said = shown.strip().splitlines()
             raise LmzipError(": ".join([f"{words[0]} failed ({run.returncode})", *said[-1:]]))
-        if not files:
+        if not named_out:
             return run.stdout
-        if not target.exists():
+        if not target.is_file():
             raise LmzipError(f"{words[0]} wrote no {{out}}")
         return target.read_bytes()

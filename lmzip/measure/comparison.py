@@ -54,7 +54,8 @@ class Difference:
 class Comparison:
     """Methods that measured the same documents, the best first.
 
-    Those that do not count every byte (a protocol's doing) come last: they are compared to none.
+    Those that do not count every byte (a protocol's doing), and commands that were not decoded,
+    come last: they are compared to none.
     """
 
     documents: tuple[str, ...]
@@ -71,8 +72,8 @@ class Comparison:
 
     @property
     def ranked(self) -> int:
-        """How many methods count every byte: they are the first ones."""
-        return sum(m.complete for m in self.methods)
+        """How many methods are ranked: they are the first ones."""
+        return sum(m.rankable for m in self.methods)
 
 
 def _intervals(values: Floats) -> tuple[float, float]:
@@ -113,9 +114,9 @@ def compare(measurements: Sequence[Measurement], *, seed: int = 0) -> Comparison
     if not documents:
         raise UsageError("no document was measured by all methods")
     rows = [[table[d] for d in documents] for table in tables.values()]
-    rows.sort(key=lambda row: (not pool(row).complete, pool(row).bits_per_byte))
+    rows.sort(key=lambda row: (not pool(row).rankable, pool(row).bits_per_byte))
     methods = [pool(row) for row in rows]
-    ranked = sum(m.complete for m in methods)
+    ranked = sum(m.rankable for m in methods)
     bits = np.array([[m.total_bits for m in row] for row in rows])
     content = np.array([m.content_bytes for m in rows[0]], np.float64)
     drawn = _resamples(len(documents), _RESAMPLES, seed)

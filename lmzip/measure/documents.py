@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import dataclasses
 import functools
@@ -9,6 +10,7 @@ import glob
 import gzip
 import itertools
 import json
+import lzma
 import os
 import re
 import stat
@@ -22,7 +24,10 @@ from ..errors import CorpusError, UsageError
 
 __all__ = ["Document", "Documents", "find_documents"]
 
-_JSON_LINES = tuple(a + b for a in (".jsonl", ".ndjson") for b in ("", ".gz", ".zst"))
+_JSON_LINES = tuple(
+    a + b for a in (".jsonl", ".ndjson") for b in ("", ".gz", ".bz2", ".xz", ".zst")
+)
+"""Endings of files of rows, in any case."""
 _PARQUET = ".parquet"
 _ROWS_AT_ONCE = 256
 _CHUNK = 1 << 16
@@ -182,18 +187,25 @@ def _zstd_lines(file: IO[bytes]) -> Iterator[bytes]:
 @contextlib.contextmanager
 def _lines(path: Path) -> Iterator[Iterator[bytes]]:
     """The lines of a file that may be compressed. What is wrong with it becomes a UsageError."""
-    errors: tuple[type[Exception], ...] = (gzip.BadGzipFile, EOFError, zlib.error)
-    if path.suffix == ".zst":
+    errors: tuple[type[Exception], ...] = (
+        gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError,
+    )  # fmt: skip
+    ending = path.suffix.lower()
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    if ending == ".bz2":
+        errors += (OSError,)  # all that it says of damaged data
+    if ending == ".zst":
         import zstandard
 
         errors += (zstandard.ZstdError,)
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as unpacked:
+        if ending in openers:
+            path.open("rb").close()  # what cannot be read at all is not damaged
+            with openers[ending](path) as unpacked:
                 yield iter(unpacked)
         else:
             with path.open("rb") as file:
-                yield _zstd_lines(file) if path.suffix == ".zst" else iter(file)
+                yield _zstd_lines(file) if ending == ".zst" else iter(file)
     except errors as error:
         raise UsageError(f"{path}: damaged ({error})") from None
 
@@ -281,6 +293,10 @@ def _hub_rows(name: str, rows: Any, field: str) -> Iterator[Document]:
 
 def _paths(name: str, places: Places) -> list[tuple[str, Path]]:
     """Name and path of the files that an argument stands for: one, those of a folder, of a glob."""
+    if not name:
+        raise UsageError("a file name is empty")
+    if name == "-":
+        raise UsageError("- is not standard input here (/dev/stdin is; ./- names a file)")
     if Path(name).exists():
         found = [Path(name)]
     elif any(character in name for character in "*?["):
@@ -303,11 +319,12 @@ def _parts(files: Sequence[tuple[str, Path]], field: str | None) -> Iterator[Par
     plain: list[tuple[str, Path]] = []
     for name, path in files:
         rows = None
-        if field is not None and path.name.endswith((*_JSON_LINES, _PARQUET)) and path.is_fifo():
+        lower = path.name.lower()
+        if field is not None and lower.endswith((*_JSON_LINES, _PARQUET)) and path.is_fifo():
             raise UsageError(f"{name}: rows of a pipe cannot be read again and again")
-        if field is not None and path.name.endswith(_JSON_LINES):
+        if field is not None and lower.endswith(_JSON_LINES):
             rows = functools.partial(_json_rows, name, path, field)
-        elif field is not None and path.name.endswith(_PARQUET):
+        elif field is not None and lower.endswith(_PARQUET):
             rows = functools.partial(_parquet_rows, name, path, field)
         if rows is None:
             plain.append((name, path))
@@ -357,7 +374,10 @@ def find_documents(
         new = [f for f in files if places.is_new(f[0], os.path.realpath(f[1]))]
         parts += _parts([(places.distinct(file), path) for file, path in new], field)
     if field is not None and parts and all(isinstance(part, _Files) for part in parts):
-        raise UsageError(f"there are no rows to take the field {field!r} of")
+        raise UsageError(
+            f"there are no rows to take the field {field!r} of: rows are read from *.jsonl and "
+            "*.ndjson (also with .gz, .bz2, .xz or .zst behind), *.parquet and hf://"
+        )
     # The first row of every table, so that no measurement starts before a wrong field is found.
     firsts = [next(part(), None) for part in parts]
     for first in firsts:

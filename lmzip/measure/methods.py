@@ -18,7 +18,7 @@ from ..codec import (
     model_reference,
 )
 from ..errors import CorruptError, PredictionError
-from ..format import LATEST_FORMAT_VERSION
+from ..format import FORMAT_VERSION
 from .classical import Compressor
 from .exact import ExactScorer
 from .results import Measurement, Settings
@@ -41,6 +41,8 @@ class Method:
     """The model behind it, if it has one."""
     decodes = False
     """Whether there is a way back."""
+    believed = True
+    """Whether sizes count without the way back; a user's command may write anything."""
 
     def measure(
         self, document: str, data: bytes, *, decode: bool, progress: Progress | None
@@ -74,7 +76,7 @@ class Archives(Method):
         names = ("numerics", "window", "sinks", "stream_tokens", "streams_at_once", "mixing",
                  "mixing_bits", "solid")  # fmt: skip
         self.settings = {name: int(getattr(reference, name)) for name in names}
-        self.settings |= {"block_bytes": parameters.block_bytes, "format": LATEST_FORMAT_VERSION}
+        self.settings |= {"block_bytes": parameters.block_bytes, "format": FORMAT_VERSION}
         self.scorer = ExactScorer(model, reference.window, reference.sinks)
 
     def measure(
@@ -204,6 +206,7 @@ class Classical(Method):
         self.name, self.identity = compressor.name, compressor.identity
         self.settings = {}
         self.decodes = compressor.decompress is not None
+        self.believed = compressor.kind != "command"
 
     def measure(
         self, document: str, data: bytes, *, decode: bool, progress: Progress | None
@@ -213,7 +216,9 @@ class Classical(Method):
         compressed = self._compressor.compress(data)
         ended = time.perf_counter()
         decompress_s = None
-        if decode and self._compressor.decompress is not None:
+        if not compressed:
+            raise CorruptError(f"{self.name} wrote nothing")
+        if (decode or not self.believed) and self._compressor.decompress is not None:
             if self._compressor.decompress(compressed) != data:
                 raise CorruptError(f"{self.name} does not decode to what it compressed")
             decompress_s = time.perf_counter() - ended

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CorruptError
+from ..files import append_line
 
 __all__ = ["Measurement", "ResultStore", "Settings", "pool", "result_key"]
 
@@ -69,6 +70,14 @@ class Measurement:
     def complete(self) -> bool:
         """Whether every byte is counted."""
         return self.kind != "ideal" or not self.unscored_tokens
+
+    @property
+    def rankable(self) -> bool:
+        """Whether every byte is counted, and, of a user's command, the way back was gone.
+
+        Nobody knows whether what a command wrote is a code before it was decoded.
+        """
+        return self.complete and (self.kind != "command" or self.decompress_s is not None)
 
     @property
     def counted_bytes(self) -> int:
@@ -197,7 +206,4 @@ class ResultStore:
     def add(self, measurement: Measurement) -> None:
         """Keep it, on the disk when this returns."""
         self._known[measurement.key] = measurement
-        with self._path.open("ab") as file:
-            file.write(json.dumps(measurement.as_dict(), sort_keys=True).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self._path, json.dumps(measurement.as_dict(), sort_keys=True).encode() + b"\n")

@@ -44,7 +44,8 @@ def measure(
         sha256 = hashlib.sha256(data).hexdigest()
         key = result_key(sha256, method.identity, method.settings)
         known = store.find(key) if store is not None else None
-        if known is not None and not (decode and method.decodes and known.decompress_s is None):
+        back = method.decodes and (decode or not method.believed)
+        if known is not None and not (back and known.decompress_s is None):
             yield dataclasses.replace(known, document=document.name, model=method.name)
             continue
         measurement = method.measure(document.name, data, decode=decode, progress=progress)

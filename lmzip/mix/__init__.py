@@ -4,6 +4,24 @@ NUMERICS.md, section 13, is the specification. Two implementations give the same
 `reference` is for reading, native/mix/ for use.
 """
 
-from .interface import MIXING_VERSION, Mixer, NativeMixer, mixer_bytes, new_mixer, table_bits
+from .interface import (
+    MIXING_VERSION,
+    Mixer,
+    MixingStart,
+    NativeMixer,
+    TokenBytes,
+    mixer_bytes,
+    new_mixer,
+    table_bits,
+)
 
-__all__ = ["MIXING_VERSION", "Mixer", "NativeMixer", "mixer_bytes", "new_mixer", "table_bits"]
+__all__ = [
+    "MIXING_VERSION",
+    "Mixer",
+    "MixingStart",
+    "NativeMixer",
+    "TokenBytes",
+    "mixer_bytes",
+    "new_mixer",
+    "table_bits",
+]

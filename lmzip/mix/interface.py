@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ..coder import SymbolCoder
+from ..coder.native import NativeDecoder, NativeEncoder
+from ..errors import CorruptError, UsageError
 from ..extension import extension
-from .reference import CONTEXTS, ReferenceMixer
+from .reference import ReferenceMixer
 
-__all__ = ["MIXING_VERSION", "Mixer", "NativeMixer", "mixer_bytes", "new_mixer", "table_bits"]
+__all__ = [
+    "MIXING_VERSION",
+    "Mixer",
+    "MixingStart",
+    "NativeMixer",
+    "TokenBytes",
+    "mixer_bytes",
+    "new_mixer",
+    "table_bits",
+]
 
 MIXING_VERSION = 1
 """Of NUMERICS.md, section 13."""
@@ -19,63 +32,143 @@ MIXING_VERSION = 1
 MIN_BITS = 8
 
 MAX_VOCAB = 1 << 19
-"""Of a row of high digits every digit must keep a frequency when the likeliest gets all others."""
 
-_STREAM_BYTES = 1 << 14
-"""History, candidates and the like."""
+_STREAM_BYTES = 1 << 18
+"""What a stream has said, at most, apart from its tokens."""
 
 Freqs = NDArray[np.int32]
 Tokens = NDArray[np.int64]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class MixingStart:
+    """The state that mixing starts with, learned elsewhere: a part of a model's pack."""
+
+    weights: NDArray[np.int8]
+    finals: NDArray[np.int16]
+    maps: NDArray[np.uint16]
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The tensors of a pack that hold it."""
+        return {f"mixing.{name}": getattr(self, name) for name in _START}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, NDArray[Any]], vocab: int) -> MixingStart | None:
+        """The start among a pack's tensors, if it has one. Raises CorruptError for a wrong size."""
+        found = {name: tensors.get(f"mixing.{name}") for name in _START}
+        if all(tensor is None for tensor in found.values()):
+            return None
+        for (name, dtype), size in zip(_START.items(), start_sizes(vocab), strict=True):
+            tensor = found[name]
+            if tensor is None or tensor.dtype != np.dtype(dtype) or tensor.shape != (size,):
+                raise CorruptError(f"the pack's tensor mixing.{name} has a wrong shape")
+        return cls(*(np.ascontiguousarray(found[name]) for name in _START))
+
+
+_START = {"weights": "<i1", "finals": "<i2", "maps": "<u2"}
+
+
+def start_sizes(vocab: int) -> tuple[int, int, int]:
+    """How many numbers the weights, finals and maps of a start are."""
+    digits = (vocab + 255) // 256
+    high = (digits - 1).bit_length()
+    groups = -(-high // 5)
+    sizes = [(high + groups - 1 - i) // groups for i in range(groups)] + [4, 4]
+    decisions, nodes = high + 8, sum(1 << size for size in sizes)
+    rows = 16 * decisions + 192 + 4 * nodes + 4096 + 256 * decisions + 2048
+    return rows * 64, decisions * 24 * 8, 20 * 512 + 20 * 768 + 96 * decisions
+
+
+class TokenBytes:
+    """The bytes of every token, as mixers look at them."""
+
+    def __init__(self, ends: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
+        """Token i has the bytes `data[ends[i]:ends[i + 1]]`."""
+        self.ends, self.data = ends, data
+        self.native: Any = None
+        if extension is not None:
+            self.native = extension.Vocabulary(ends.astype(np.uint32), data)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+
 class Mixer(Protocol):
     """The streams of a block, from their first token on. R: the first R streams, those that run.
 
-    A step is `high`, `low`, `update`. Frequencies are at least 1 and sum to 2**24 a row.
+    A step is `code_high`, then `code_low`. The model's frequencies are at least 1 and sum to 2**24 a
+    row. What is known is None when decoding.
     """
 
     @property
     def model_bits(self) -> float:
         """What the tokens so far would have cost without mixing, about."""
 
-    def high(self, freqs: Freqs) -> Freqs:
-        """The model's frequencies of the high digits [R, digits], mixed."""
+    def code_high(self, coder: SymbolCoder, freqs: Freqs, known: Tokens | None) -> Tokens:
+        """Code the high digits [R] under the model's frequencies [R, digits]; returns them."""
 
-    def low(self, high: Tokens, freqs: Freqs) -> Freqs:
-        """The model's frequencies of the low digits [R, 256] behind the high ones [R], mixed."""
+    def code_low(
+        self, coder: SymbolCoder, freqs: Freqs, high: Tokens, known: Tokens | None
+    ) -> Tokens:
+        """Code the tokens [R] whose high digits are known under [R, 256]; returns and learns them.
 
-    def update(self, tokens: Tokens) -> None:
-        """Learn from the tokens [R] that came."""
+        Raises CorruptError when decoding what no encoder wrote.
+        """
+
+    def costs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Bits of the digits [R] coded last: as they were coded, and by the model alone."""
 
     def prime(self, tokens: Tokens) -> None:
-        """Count tokens [n] that nobody predicts, as one stream's; then all streams begin anew."""
+        """Learn tokens [n] that nobody codes, as one stream's; then all streams begin anew."""
 
     def restart(self) -> None:
-        """All streams begin anew; what they said stays known."""
+        """All streams begin anew; what was learned stays."""
 
 
 class NativeMixer:
     """native/mix/mixer.h, which is `native`."""
 
-    def __init__(self, words: NDArray[np.bool_], streams: int, bits: int) -> None:
-        self.native: Any = extension.Mixer(words.astype(np.uint8), streams, bits)
+    def __init__(
+        self,
+        tokens: TokenBytes,
+        streams: int,
+        bits: int,
+        start: MixingStart | None = None,
+        isa: str = "",
+    ) -> None:
+        state = (None,) * 3 if start is None else (start.weights, start.finals, start.maps)
+        self.native: Any = extension.Mixer(tokens.native, streams, bits, *state, isa)
+        self._rows = 0
 
     @property
     def model_bits(self) -> float:
         return float(self.native.model_bits)
 
-    def high(self, freqs: Freqs) -> Freqs:
-        mixed = np.empty_like(freqs)
-        self.native.high(freqs, mixed)
-        return mixed
+    def code_high(self, coder: SymbolCoder, freqs: Freqs, known: Tokens | None) -> Tokens:
+        self._rows = len(freqs)
+        if known is not None:
+            self.native.encode_high(freqs, known, cast(NativeEncoder, coder).native)
+            return known
+        digits = np.zeros(len(freqs), np.int64)
+        if not self.native.decode_high(freqs, digits, cast(NativeDecoder, coder).native):
+            raise CorruptError("the payload does not decode")
+        return digits
 
-    def low(self, high: Tokens, freqs: Freqs) -> Freqs:
-        mixed = np.empty_like(freqs)
-        self.native.low(high, freqs, mixed)
-        return mixed
+    def code_low(
+        self, coder: SymbolCoder, freqs: Freqs, high: Tokens, known: Tokens | None
+    ) -> Tokens:
+        if known is not None:
+            self.native.encode_low(freqs, known, cast(NativeEncoder, coder).native)
+            return known
+        tokens = np.zeros(len(freqs), np.int64)
+        if not self.native.decode_low(freqs, tokens, cast(NativeDecoder, coder).native):
+            raise CorruptError("the payload does not decode")
+        return tokens
 
-    def update(self, tokens: Tokens) -> None:
-        self.native.update(tokens)
+    def costs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        mixed, model = np.zeros(self._rows), np.zeros(self._rows)
+        self.native.costs(mixed, model)
+        return mixed, model
 
     def prime(self, tokens: Tokens) -> None:
         self.native.prime(tokens)
@@ -89,19 +182,24 @@ def table_bits(tokens: int, limit: int) -> int:
     return min(limit, max(MIN_BITS, (tokens - 1).bit_length()))
 
 
-def mixer_bytes(bits: int, vocab: int, streams: int) -> int:
-    """Bytes of the tables and of what is kept for every stream, at most."""
-    return len(CONTEXTS) * (64 << bits) + streams * (_STREAM_BYTES + vocab // 64)
+def mixer_bytes(bits: int, vocab: int, streams: int, tokens: int) -> int:
+    """Bytes of the tables and of what is kept for every stream and token, at most."""
+    decisions = 8 + ((vocab + 255) // 256 - 1).bit_length()
+    weights = (4800 + 288 * decisions) * 256 + decisions * 24 * 16 * 132
+    return (584 << bits) + weights + streams * _STREAM_BYTES + 8 * tokens
 
 
 def new_mixer(
-    words: NDArray[np.bool_], streams: int, bits: int, *, reference: bool = False
+    tokens: TokenBytes,
+    streams: int,
+    bits: int,
+    start: MixingStart | None = None,
+    *,
+    reference: bool = False,
 ) -> Mixer:
-    """A mixer that has seen nothing; `words` [vocab] says which tokens are words.
-
-    Raises UsageError if there are too many tokens to name.
-    """
-    if not 0 < len(words) <= MAX_VOCAB:
-        raise UsageError(f"a vocabulary of {len(words)} tokens is too large to mix")
-    mixer = ReferenceMixer if extension is None or reference else NativeMixer
-    return mixer(words, streams, bits)
+    """A mixer that has seen nothing. Raises UsageError if there are too many tokens to name."""
+    if not 0 < len(tokens) <= MAX_VOCAB:
+        raise UsageError(f"a vocabulary of {len(tokens)} tokens is too large to mix")
+    if extension is None or reference:
+        return ReferenceMixer(tokens.ends, tokens.data, streams, bits, start)
+    return NativeMixer(tokens, streams, bits, start)

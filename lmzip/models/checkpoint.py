@@ -17,6 +17,10 @@ from ..errors import CorruptError, UnsupportedModelError
 
 __all__ = ["Architecture", "Checkpoint", "read_folder", "rope_turns"]
 
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+"""Endings of names that are no weights: they follow from the configuration."""
+
 SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "lmzip")
 """The last is Qwen3 with rows for hashed n-grams: what `training` makes."""
 
@@ -55,6 +59,20 @@ class Checkpoint:
     bos: int
     name: str
     notes: dict[str, str]
+    left_over: Callable[[], list[str]] = list
+    """Names of stored weights that nobody has asked for so far."""
+
+    def require_all_used(self) -> None:
+        """Raise UnsupportedModelError if some of the weights were not asked for.
+
+        A model that is run without some of its weights is another one.
+        """
+        names = self.left_over()
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UnsupportedModelError(
+                f"{self.name}: the checkpoint has weights that would be ignored: {names[0]}{more}"
+            )
 
 
 def rope_turns(head_width: int, theta: float, scaling: dict[str, Any] | None) -> NDArray[np.uint64]:
@@ -198,13 +216,25 @@ def _read_folder(folder: Path, name: str) -> Checkpoint:
         tensors |= {key: (array, key in bfloat16) for key, array in found.items()}
     if not tensors:
         raise CorruptError(f"{folder}: no .safetensors file (pickled weights are never read)")
-    if "lm_head.weight" not in tensors and not architecture.tied:
-        architecture = dataclasses.replace(architecture, tied=True)
+    if _HEAD not in tensors and not architecture.tied:
+        raise CorruptError(
+            f"{folder}: tensor {_HEAD} is missing, and config.json does not say that it is tied"
+        )
+    used: set[str] = set()
 
     def tensor(key: str) -> NDArray[np.float64]:
         if key not in tensors:
             raise CorruptError(f"{folder}: tensor {key} is missing")
+        used.add(key)
         return _widen(*tensors[key])
+
+    def left_over() -> list[str]:
+        names = {name for name in tensors if not name.endswith(_BUFFERS)} - used
+        if architecture.tied and _HEAD in names and _EMBEDDING in tensors:
+            head, embedding = tensors[_HEAD][0], tensors[_EMBEDDING][0]
+            if np.array_equal(head, embedding):
+                names.remove(_HEAD)
+        return sorted(names)
 
     return Checkpoint(
         architecture=architecture,
@@ -213,4 +243,5 @@ def _read_folder(folder: Path, name: str) -> Checkpoint:
         bos=_start_token(folder, config, tokenizer),
         name=name,
         notes={"source": f"folder {folder.name}"},
+        left_over=left_over,
     )

@@ -8,9 +8,8 @@ identity.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,11 +27,12 @@ from ..engine.weights import (
     pack_identity,
     tile_matrix,
 )
-from ..errors import UnsupportedModelError
+from ..errors import CorruptError, UnsupportedModelError
+from ..files import atomic_output
 from .checkpoint import Architecture, Checkpoint, rope_turns
 from .vocabulary import TokenTable, token_table
 
-__all__ = ["build_pack", "rebuild_pack", "write_pack"]
+__all__ = ["build_pack", "rebuild_pack", "with_tensors", "write_pack"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -153,7 +153,10 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     """
     arch = checkpoint.architecture
     turns = _turns(arch)
-    table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
+    try:
+        table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptError(f"{checkpoint.name}: bad tokenizer: {error!r}") from None
     builder = _Builder(checkpoint.tensor)
     total = arch.layers + 2
     report = progress or (lambda what, done, total: None)
@@ -171,6 +174,8 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     for index in range(arch.layers):
         builder.layer(index, arch)
         report("converting", index + 3, total)
+
+    checkpoint.require_all_used()
 
     lengths = np.array([0, *(len(text) for text in table.token_bytes)], np.int64)
     builder.tensors["tokens.offsets"] = np.cumsum(lengths).astype(np.uint32)
@@ -209,14 +214,23 @@ def rebuild_pack(
     builder.ngrams(config)
     for index in range(config.layers):
         builder.layer(index, config)
-    for key in ("tokens.offsets", "tokens.bytes", "rope.turns"):
-        builder.tensors[key] = np.array(base.tensors[key])
+    for key, value in base.tensors.items():
+        if key.startswith(("tokens.", "rope.", "mixing.")):
+            builder.tensors[key] = np.array(value)
     identity = pack_identity(config, builder.tensors)
     return Pack(config, builder.tensors, identity, name, base.tokenizer_json, notes, "")
 
 
+def with_tensors(pack: Pack, tensors: Tensors) -> Pack:
+    """The pack with this start of mixing (`mixing.*`) instead of its own, under its new identity."""
+    kept = {name: t for name, t in pack.tensors.items() if not name.startswith("mixing.")}
+    everything = {**kept, **tensors}
+    identity = pack_identity(pack.config, everything)
+    return dataclasses.replace(pack, tensors=everything, identity=identity, path=None)
+
+
 def write_pack(pack: Pack, path: Path) -> None:
-    """Write a pack as one safetensors file: to a temporary file beside `path`, then renamed."""
+    """Write a pack as one safetensors file, which appears whole or not at all."""
     metadata: dict[str, Any] = {
         "lmzip.pack": str(PACK_VERSION),
         "lmzip.numerics": str(NUMERICS_VERSION),
@@ -228,18 +242,13 @@ def write_pack(pack: Pack, path: Path) -> None:
         "lmzip.notes": json.dumps(pack.notes, sort_keys=True),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write_safetensors(pack.tensors, metadata, file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_output(path, overwrite=True) as file:
+        _write_safetensors(pack.tensors, metadata, file)
 
 
-_DTYPE_NAMES = {"|u1": "U8", "|i1": "I8", "<u4": "U32", "<f4": "F32", "<u8": "U64"}
+_DTYPE_NAMES = {
+    "|u1": "U8", "|i1": "I8", "<i2": "I16", "<u2": "U16", "<u4": "U32", "<f4": "F32", "<u8": "U64",
+}  # fmt: skip
 
 
 def _write_safetensors(tensors: Tensors, metadata: dict[str, str], file: BinaryIO) -> None:

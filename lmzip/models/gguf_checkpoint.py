@@ -109,10 +109,13 @@ def read_gguf(path: Path, name: str) -> Checkpoint:
         qk_norm="blk.0.attn_q_norm.weight" in stored,
     )
 
+    used: set[str] = set()
+
     def tensor(key: str) -> NDArray[np.float64]:
         entry = stored.get(_gguf_name(key))
         if entry is None:
             raise CorruptError(f"{path.name}: tensor {_gguf_name(key)} is missing")
+        used.add(entry.name)
         values = dequantize(entry.data, entry.tensor_type).astype(np.float64)
         if kind == "llama" and ".q_proj." in key:
             return _interleaved_to_halves(values, heads)
@@ -127,6 +130,7 @@ def read_gguf(path: Path, name: str) -> Checkpoint:
         bos=int(field("tokenizer.ggml.bos_token_id")),
         name=name,
         notes={"source": path.name, "licence": str(field("general.license", "unknown"))},
+        left_over=lambda: sorted(stored.keys() - used),
     )
 
 

@@ -15,6 +15,7 @@ from ..engine.selftest import require_selftest
 from ..errors import EngineError, ModelNotFoundError, VersionError
 from ..extension import extension, load_error
 from ..format import ModelReference
+from ..mix import MixingStart
 from ..text import Tokenizer, Vocabulary
 from .registry import default_name, known_model, known_models
 from .store import ModelStore
@@ -130,7 +131,8 @@ def load_model(
         require_selftest(one, pack)
     registered = pack.identity.hex() in {model.identity for model in known_models()}
     size = pack.path.stat().st_size if pack.path else pack.size_bytes()
-    return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered, size)
+    mixing = MixingStart.of(pack.tensors, pack.config.vocab)
+    return CodecModel(loaded, tokenizer, pack.identity, pack.name, registered, size, mixing)
 
 
 class StoreModels:

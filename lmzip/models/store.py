@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +55,18 @@ class InstalledModel:
     embedded: bool = False
 
 
+_LOG = logging.getLogger("lmzip.models")
+_named: set[Path] = set()
+"""Entries that were passed over, and said."""
+
+
+def _skipped(path: Path, reason: object) -> None:
+    """Say once that an entry among the models is passed over: the others are none the worse."""
+    if path not in _named:
+        _named.add(path)
+        _LOG.warning("%s: passed over: %s", path, reason)
+
+
 def _nothing(what: str, done: int, total: int) -> None:
     pass
 
@@ -72,18 +86,35 @@ class ModelStore:
         return self.folder / f"{name}{_SUFFIX}"
 
     def installed(self) -> list[InstalledModel]:
-        """All packs: those that come with lmzip, then the others, by name."""
+        """All packs: those that come with lmzip, then the others, by name.
+
+        What is no readable file is passed over, with a warning.
+        """
         found = []
         for folder in (_EMBEDDED, self.folder):
-            paths = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
-            found += [
-                InstalledModel(
-                    p.name.removesuffix(_SUFFIX), p, p.stat().st_size, folder == _EMBEDDED
-                )
-                for p in paths
-                if not p.name.startswith(".")
-            ]
+            for path in self._packs_in(folder):
+                try:
+                    status = path.stat()
+                except OSError as error:
+                    _skipped(path, error.strerror or error)
+                    continue
+                if not stat.S_ISREG(status.st_mode):
+                    _skipped(path, "is no file")
+                    continue
+                name = path.name.removesuffix(_SUFFIX)
+                found.append(InstalledModel(name, path, status.st_size, folder == _EMBEDDED))
         return found
+
+    @staticmethod
+    def _packs_in(folder: Path) -> list[Path]:
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            _skipped(folder, error.strerror or error)
+            return []
+        return [folder / n for n in sorted(names) if n.endswith(_SUFFIX) and not n.startswith(".")]
 
     def open(self, name: str, *, verify: bool = True) -> Pack:
         """The installed pack of that name. Raises ModelNotFoundError or CorruptError."""
@@ -100,7 +131,11 @@ class ModelStore:
         for model in self.installed():
             try:
                 pack = Pack.open(model.path, verify=False)
-            except LmzipError:
+            except LmzipError as error:
+                _skipped(model.path, error)
+                continue
+            except OSError as error:
+                _skipped(model.path, error.strerror or error)
                 continue
             if pack.identity.startswith(identity):
                 return pack

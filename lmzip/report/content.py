@@ -146,7 +146,7 @@ def comparison_tables(comparison: Comparison, *, all_pairs: bool = True) -> list
          "parameters", "kFLOP/byte", "model bytes", "Pareto"),
         tuple(
             (
-                i + 1 if m.complete else None, m.model, _number_is(m), m.bits_per_byte,
+                i + 1 if m.rankable else None, m.model, _number_is(m), m.bits_per_byte,
                 m.two_part_bits_per_byte,
                 _rate(m.content_bytes, m.compress_s), _rate(m.content_bytes, m.decompress_s),
                 m.parameters or None,
@@ -158,9 +158,10 @@ def comparison_tables(comparison: Comparison, *, all_pairs: bool = True) -> list
         "Pooled: all bits over all bytes. `file`: the size of what was written; `ideal`: the "
         "information under the model's predictions, nothing was coded; `partial`: over the bytes "
         "that the protocol scores, which makes it no rival of the others; `not decoded`: whatever "
-        "the command wrote. `with model`: the model's own bytes added once. FLOPs are two for "
-        "every weight of a matrix that a token goes through. Pareto: no other method is both "
-        f"smaller and faster to compress.{_speeds(methods_of)}{_alike(methods_of)}",
+        "the command wrote, no rival either (a way back, behind ;;, makes it one). `with model`: "
+        "the model's own bytes added once. FLOPs are two for every weight of a matrix that a token "
+        "goes through. Pareto: no other method is both smaller and faster to compress."
+        f"{_speeds(methods_of)}{_alike(methods_of)}",
         (0, 0, 0, 4, 4, 1, 1, 0, 1, 0, 0),
     )  # fmt: skip
     names = tuple(_marked(m) for m in methods_of)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
+from ..files import atomic_output
 from ..measure import Comparison, Measurement, fit_power_law
 from ..measure.comparison import sized_methods
 from ..measure.tokens import Bin
@@ -181,6 +182,7 @@ def save_figures(figures: list[Figure], folder: Path) -> list[Path]:
         path = folder / f"{name}.svg"
         style = f"<style>svg {{ background: #fff; color: {INK} }}</style>"
         head, rest = figure.svg.split(">", 1)
-        path.write_text(f"{head}>{style}{rest}", "utf-8")
+        with atomic_output(path, overwrite=True) as out:
+            out.write(f"{head}>{style}{rest}".encode())
         paths.append(path)
     return paths

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import CorruptError
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def utf8_stretches(data: bytes) -> list[tuple[bool, int, int]]:
     return stretches
 
 
+def _of_the_library(error: BaseException) -> bool:
+    """Whether the tokenizers library has failed: it raises bare Exceptions, and its Rust panics."""
+    return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit | MemoryError)
+
+
 class Tokenizer:
     """A model's tokenizer and its token table."""
 
@@ -72,7 +78,12 @@ class Tokenizer:
         if self._backend is None:
             from tokenizers import Tokenizer as Backend
 
-            self._backend = Backend.from_str(self._json)
+            try:
+                self._backend = Backend.from_str(self._json)
+            except BaseException as error:
+                if not _of_the_library(error):
+                    raise
+                raise CorruptError(f"the model's tokenizer cannot be made: {error}") from None
         return self._backend
 
     def tokenize(self, data: bytes) -> NDArray[np.int64]:
@@ -106,7 +117,13 @@ class Tokenizer:
 
     def _encode(self, text: str) -> NDArray[np.int64] | None:
         """The tokenizer's answer if its bytes are exactly the text's, else None."""
-        ids = self.load().encode(text, add_special_tokens=False).ids
+        backend = self.load()
+        try:
+            ids = backend.encode(text, add_special_tokens=False).ids
+        except BaseException as error:  # bytes are tokens in any case
+            if not _of_the_library(error):
+                raise
+            return None
         table = self.vocabulary.tokens
         if any(i >= len(table) or not table[i] for i in ids):
             return None

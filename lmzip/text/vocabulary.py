@@ -24,7 +24,7 @@ class Vocabulary:
             raise CorruptError("the token table's offsets do not cover its bytes")
         if (np.diff(ends) < 0).any():
             raise CorruptError("the token table's offsets decrease")
-        self._ends, self._data = ends, data
+        self.ends, self.data = ends, np.ascontiguousarray(data)
         raw = data.tobytes()
         bounds = ends.tolist()
         self.tokens: list[bytes] = [raw[a:b] for a, b in itertools.pairwise(bounds)]
@@ -51,19 +51,17 @@ class Vocabulary:
                 found.setdefault(token, i)
         return found
 
-    @functools.cached_property
-    def words(self) -> NDArray[np.bool_]:
-        """Which tokens [V] are words: three bytes of letters or more, above ASCII included."""
-        data = self._data
-        letters = (data >= 128) | ((data | 32) - np.uint8(ord("a")) < 26)
-        before = np.concatenate([[0], np.cumsum(letters)])
-        return np.asarray(np.diff(before[self._ends]) >= 3)
+    def detokenize(self, ids: NDArray[np.int64], length: int | None = None) -> bytes:
+        """The bytes of these tokens, of that `length` if it is given.
 
-    def detokenize(self, ids: NDArray[np.int64]) -> bytes:
-        """The bytes of these tokens. Raises CorruptError for ids that text never yields."""
+        Raises CorruptError for ids that text never yields and, before they are put together, for
+        bytes of another length.
+        """
         if len(ids) and (ids.min() < 0 or ids.max() >= len(self.tokens)):
             raise CorruptError("a token lies outside the vocabulary")
         parts = [self.tokens[i] for i in ids.tolist()]
         if not all(parts):
             raise CorruptError("a token that stands for no text was decoded")
+        if length is not None and sum(map(len, parts)) != length:
+            raise CorruptError("a block is damaged: it does not decode to what was compressed")
         return b"".join(parts)

@@ -6,18 +6,11 @@
 
 namespace lmzip {
 
-namespace {
-
-constexpr unsigned kPrecision = 24, kWord = 32;
-constexpr std::uint64_t kSmallestRange = std::uint64_t{1} << kWord;
-
 // A carry runs through all words that are full.
-void carry(std::vector<std::uint32_t>& words) {
-    for (std::size_t i = words.size(); i-- > 0;)
-        if (++words[i] != 0) return;
+void RangeEncoder::carry() {
+    for (std::size_t i = words_.size(); i-- > 0;)
+        if (++words_[i] != 0) return;
 }
-
-}  // namespace
 
 void RangeEncoder::encode(const std::int32_t* freqs, const std::int64_t* symbols, std::size_t rows,
                           std::size_t n) {
@@ -25,15 +18,11 @@ void RangeEncoder::encode(const std::int32_t* freqs, const std::int64_t* symbols
         const auto symbol = static_cast<std::size_t>(symbols[row]);
         const std::uint64_t scale = range_ >> kPrecision;
         const std::uint64_t low = low_ + scale * std::accumulate(freqs, freqs + symbol, std::uint64_t{0});
-        if (low < low_) carry(words_);
+        if (low < low_) carry();
         low_ = low;
         ideal_bits_ += kPrecision - std::log2(freqs[symbol]);
         range_ = scale * static_cast<std::uint64_t>(freqs[symbol]);
-        if (range_ < kSmallestRange) {
-            words_.push_back(static_cast<std::uint32_t>(low_ >> kWord));
-            low_ <<= kWord;
-            range_ <<= kWord;
-        }
+        if (range_ < kSmallestRange) shift();
     }
 }
 
@@ -47,13 +36,20 @@ std::size_t RangeEncoder::words() const {
 std::vector<std::uint8_t> RangeEncoder::finish() const {
     std::vector<std::uint8_t> bytes;
     if (empty()) return bytes;
-    std::vector<std::uint32_t> words = words_;
-    const std::uint64_t point = low_ + (kSmallestRange - 1);
-    if (point < low_) carry(words);
-    words.push_back(static_cast<std::uint32_t>(point >> kWord));
-    for (const std::uint32_t word : words)
+    // The first multiple of 2^(64 - 8 k) that is not below `low_`, for the smallest k whose one is in range.
+    unsigned k = 0;
+    std::uint64_t point = 0;
+    for (;; ++k) {
+        const std::uint64_t below = k == 0 ? ~std::uint64_t{0} : ~std::uint64_t{0} >> (8 * k);
+        point = (low_ + below) & ~below;
+        if (point - low_ < range_) break;
+    }
+    RangeEncoder end = *this;
+    if (point < low_) end.carry();
+    for (const std::uint32_t word : end.words_)
         for (unsigned shift = kWord; shift > 0; shift -= 8)
             bytes.push_back(static_cast<std::uint8_t>(word >> (shift - 8)));
+    for (unsigned shift = 64; k > 0; --k) bytes.push_back(static_cast<std::uint8_t>(point >> (shift -= 8)));
     while (!bytes.empty() && bytes.back() == 0) bytes.pop_back();
     return bytes;
 }
@@ -83,10 +79,7 @@ bool RangeDecoder::decode(const std::int32_t* freqs, std::int64_t* symbols, std:
         symbols[row] = static_cast<std::int64_t>(symbol);
         offset_ -= scale * before;
         range_ = scale * static_cast<std::uint64_t>(freqs[symbol]);
-        if (range_ < kSmallestRange) {
-            offset_ = offset_ << kWord | next_word();
-            range_ <<= kWord;
-        }
+        if (range_ < kSmallestRange) shift();
     }
     return true;
 }

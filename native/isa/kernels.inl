@@ -10,8 +10,10 @@
 #endif
 #include "../kernels/matmul.inl"
 #include "../kernels/attention.inl"
+#include "../kernels/mixing.inl"
 
 constexpr Kernels table(const char* name) {
     return {name,     kAttendRows, embed,  norm_quantize, rotate_quantize, gate_quantize, multiply,
-            rotary,   attend, logits,        greatest,        token_weights};
+            rotary,   attend, logits,        greatest,        token_weights,
+            mix_dot,  mix_learn};
 }

@@ -3,253 +3,591 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-
-#include "../frequencies.h"
+#include <cstdlib>
+#include <utility>
 
 namespace lmzip::mix {
 
 namespace {
 
-constexpr double kOne = 1 << 24;      // what frequencies sum to
-constexpr double kDiscount = 0.3;     // taken from every count
-// Initial shares of the model, by its confidence: against the counts of all tokens, and in the end.
-constexpr double kUnigramInitial[] = {0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.998};
-constexpr double kModelInitial[] = {0.3, 0.4, 0.5, 0.5, 0.6, 0.7, 0.8, 0.9};
-constexpr std::uint32_t kLessons = 250;
-constexpr std::size_t kCountShares = 9 * 6, kShapeShares = 5 * 4 * 2 * 3, kConfidences = 8;
+constexpr std::size_t kGroupBits = 5;        // of the largest group of a high digit
+constexpr std::uint32_t kMatchTokens = 5;    // equal tokens that make a match
+constexpr std::uint32_t kMatchLongest = 64;  // equal tokens that are counted
+constexpr std::size_t kKeptTokens = 1 << 24;  // of earlier texts; when there are more they are forgotten
+constexpr std::uint32_t kMapLimit = 1023;
+constexpr std::size_t kFollowerCells = 2 * 8 * 3 * 16;  // of a context: branched, place, agreement, run
+constexpr std::uint32_t kStartCount = 10;  // bits that a start's maps count as having seen
+constexpr std::int32_t kFinalRate = 16;    // of the second layer, in units of 2^-14
+constexpr std::uint32_t kOne = 1 << 24;
 
-// The last `words` words and the tokens from `first` up to `last`, 0 being the last one. A context with
-// words is looked at behind other tokens only.
-struct Context {
-    std::size_t words, first, last;
-    std::size_t entries;  // followers that it remembers
-    double strength;      // counts that it needs to be believed half, at first
+// The start of packs that have none of their own: the same weights for every set and situation, in units of 2^-5.
+constexpr std::int8_t kGeneralWeights[kInputs] = {
+#include "general_weights.inl"
 };
-constexpr Context kContext[kContexts] = {
-    {1, 0, 0, 254, 60}, {0, 0, 1, 62, 6}, {0, 0, 2, 30, 6}, {0, 1, 3, 30, 6},
-    {2, 0, 1, 14, 24},  {0, 0, 3, 14, 6}, {0, 0, 4, 14, 6}, {0, 0, 6, 14, 6},
-    {0, 0, 8, 14, 6},   {0, 0, 12, 14, 6}, {0, 0, 16, 14, 6}};
 
-constexpr std::uint32_t kConfident[kConfidences - 1] = {1677722,  5033165,  8388608, 11744051,
-                                                        15099494, 16273900, 16693330};
-
-// The number of bounds that are at most x.
-template <std::size_t n>
-std::size_t bucket(const std::uint32_t (&bounds)[n], std::uint32_t x) {
-    std::size_t i = 0;
-    while (i < n && bounds[i] <= x) ++i;
-    return i;
+std::uint32_t part(std::uint64_t numerator, std::uint64_t denominator) {
+    return static_cast<std::uint32_t>(((std::uint64_t{1} << 22) - 1) * numerator / denominator);
 }
 
-// floor(x) for x from 0 to 2^31.
-std::int32_t whole(double x) { return static_cast<std::int32_t>(x); }
+// Classes of bytes that weights are chosen by.
+std::size_t byte_class(std::uint8_t c) {
+    if (c >= '0' && c <= '9') return 1;
+    if (c >= 'a' && c <= 'z') return 2;
+    if (c >= 'A' && c <= 'Z') return 3;
+    if (c >= 128) return 4;
+    return c == ' ' ? 5 : c == '\n' ? 6 : 7;
+}
+
+std::size_t match_class(std::uint32_t length) {
+    return length < 8 ? 1 : length < 12 ? 2 : length < 16 ? 3 : length < 24 ? 4 : length < 32 ? 5 : length < 64 ? 6 : 7;
+}
+
+std::uint32_t confidence(std::int32_t greatest) {
+    return greatest < 6 << 20 ? 0 : greatest < 10 << 20 ? 1 : greatest < 14 << 20 ? 2 : 3;
+}
+
+// Whether the model expects the bit that another one expects, and how surely.
+std::size_t agreement(std::int32_t model, bool bit) {
+    if ((model > 0) != bit) return 0;
+    return std::abs(model) > 256 ? 2 : 1;
+}
+
+std::int16_t signed_by(bool bit, std::int32_t value) { return static_cast<std::int16_t>(bit ? value : -value); }
+
+struct Encoding {
+    RangeEncoder& coder;
+    bool bit(bool known, std::uint32_t p1) {
+        coder.encode_bit(known, p1);
+        return known;
+    }
+    static constexpr bool kKnown = true;
+};
+struct Decoding {
+    RangeDecoder& coder;
+    bool bit(bool, std::uint32_t p1) { return coder.decode_bit(p1); }
+    static constexpr bool kKnown = false;
+};
+
+using Curve = std::array<std::uint32_t, 33>;
+
+void start_curves(std::vector<Curve>& curves, std::size_t n) {
+    Curve curve;
+    for (std::int32_t j = 0; j < 33; ++j) curve[static_cast<std::size_t>(j)] = squash((j - 16) * 128);
+    curves.assign(n, curve);
+}
+
+std::uint32_t read_curve(const Curve& curve, std::uint32_t place) {
+    const std::uint32_t j = place >> 7, w = place & 127;
+    return static_cast<std::uint32_t>((std::uint64_t{curve[j]} * (128 - w) + std::uint64_t{curve[j + 1]} * w) >> 7);
+}
+
+void learn_curve(Curve& curve, std::uint32_t place, bool bit) {
+    std::uint32_t& nearest = curve[(place >> 7) + ((place & 127) >= 64)];
+    const std::int32_t target = bit ? kOne - 1 : 0, value = static_cast<std::int32_t>(nearest);
+    nearest = static_cast<std::uint32_t>(value + ((target - value) >> 6));
+}
 
 }  // namespace
 
-void Share::learn(double initial, double a, double b) {
-    const double before = or_initial(initial), mine = before * a;
-    const double after = mine / (mine + (1 - before) * b);
-    value = std::clamp(before + (after - before) / (lessons + 5.5), 0.0005, 0.9995);
-    if (lessons < kLessons) ++lessons;
-}
-
-Mixer::Mixer(const std::uint8_t* words, std::size_t vocab, std::size_t streams, unsigned bits)
-    : digits_((vocab + 255) / 256), counts_(digits_ * 256), digit_counts_(digits_),
-      words_(words, words + vocab), high_correction_((kContexts + 1) * 16),
-      low_correction_((kContexts + 1) * 4), unigram_shares_(21 * kConfidences),
-      count_shares_(kContexts * kCountShares), shape_shares_(kContexts * kShapeShares),
-      model_shares_((kContexts + 1) * kConfidences), order_shares_(kContexts + 1), streams_(streams),
-      weights_(std::max<std::size_t>(digits_, 256)) {
-    for (const Context& context : kContext) {
-        const auto node_bits = static_cast<unsigned>(std::bit_width((context.entries + 1) / 16));
-        tables_.emplace_back(bits - node_bits, context.entries);
+Shape::Shape(std::size_t v) : vocab(v), digits((v + 255) / 256) {
+    high_bits = static_cast<unsigned>(std::bit_width(digits - 1));
+    bits = high_bits + 8;
+    high_groups = (high_bits + kGroupBits - 1) / kGroupBits;
+    for (std::size_t i = 0; i < high_groups; ++i)  // as equal as can be, the longer ones first
+        groups.push_back(static_cast<unsigned>((high_bits + high_groups - 1 - i) / high_groups));
+    groups.insert(groups.end(), {4, 4});
+    nodes = 0;
+    for (const unsigned group : groups) {
+        first_node.push_back(nodes);
+        nodes += std::size_t{1} << group;
     }
-    words_.resize(digits_ * 256);
-    for (Stream& s : streams_) s.model_high.resize(digits_);
+    set_sizes = {bits * 16u, kLevels * 8, nodes * 4, 1024 * 4, 256u * bits, 2048};
+    set_total = 0;
+    for (std::size_t i = 0; i < kSets; ++i) {
+        set_starts[i] = set_total;
+        set_total += set_sizes[i];
+    }
+    finals = bits * kLevels;
 }
 
-bool Mixer::has(const Stream& s, std::size_t context) const {
-    const auto& [words, first, last, entries, strength] = kContext[context];
-    return s.length >= last && s.word_count >= words && (words == 0 || !words_[s.history[0]]);
+std::size_t Shape::map_cells() const { return kContexts * 512 + kContexts * kFollowerCells + 32u * bits * 3; }
+
+void Mixer::Product::times(double p) {
+    value *= p;
+    if (value < 0x1p-900) {
+        bits -= std::log2(value);
+        value = 1;
+    }
 }
 
-void Mixer::hash(Stream& s) const {
-    const auto fold = [](std::uint64_t h, std::uint32_t token) {
-        h = (h + token + 1) * 0x9E3779B97F4A7C15u;
-        return h ^ h >> 29;
+double Mixer::Product::total() const { return bits - std::log2(value); }
+
+Mixer::Mixer(std::shared_ptr<const Vocabulary> vocabulary, std::size_t streams, unsigned bits, const Start& start,
+             const Kernels& kernels)
+    : shape_(vocabulary->size()), vocabulary_(std::move(vocabulary)), kernels_(kernels), table_bits_(bits), followers_(bits),
+      slots_(bits + 3), matches_(std::size_t{1} << bits, Place{0, 0}), match_mask_((std::size_t{1} << bits) - 1),
+      texts_(1), streams_(streams), weights_storage_(shape_.set_total * kInputs + 32), finals_(shape_.finals * 8),
+      uses_(shape_.set_total), final_uses_(shape_.finals) {
+    const auto at = reinterpret_cast<std::uintptr_t>(weights_storage_.data()) % 64;
+    weights_ = weights_storage_.data() + (64 - at) % 64 / sizeof(std::int16_t);
+    for (std::size_t i = 0; i < shape_.set_total * kInputs; ++i)
+        weights_[i] = static_cast<std::int16_t>((start.weights ? start.weights[i] : kGeneralWeights[i % kInputs]) * 128);
+    for (std::size_t i = 0; i < finals_.size(); ++i)
+        finals_[i] = start.finals ? start.finals[i] * 16 : 65536 / static_cast<std::int32_t>(kSets);
+    history_maps_.reserve(kContexts * 512);
+    for (std::size_t i = 0; i < kContexts * 512; ++i) {
+        const auto history = static_cast<std::uint32_t>(i % 256);
+        const auto seen = history ? static_cast<std::uint32_t>(std::bit_width(history)) - 1 : 0;
+        const auto ones = history ? static_cast<std::uint32_t>(std::popcount(history)) - 1 : 0;
+        history_maps_.emplace_back(part(5 * ones + 2, 5 * seen + 4), 0);
+    }
+    for (std::size_t i = 0; i < kContexts * kFollowerCells; ++i)
+        follower_maps_.emplace_back(part(2 * (i % 16) + 1, 2 * (i % 16) + 2), 2);
+    for (std::size_t i = 0; i < 32 * shape_.bits * 3; ++i) match_maps_.emplace_back(part(4, 5), 1);
+    if (start.maps) {
+        const std::uint16_t* p = start.maps;
+        for (auto* maps : {&history_maps_, &follower_maps_, &match_maps_})
+            for (Cell& cell : *maps) cell = Cell(std::uint32_t{*p++} << 6, kStartCount);
+    }
+    begin_curves();
+    begin_texts();
+}
+
+void Mixer::begin_curves() {
+    start_curves(node_apm_, shape_.nodes * 4);
+    start_curves(token_apm_, 1024);
+    start_curves(model_apm_, shape_.finals);
+}
+
+void Mixer::forget() {
+    followers_ = Followers(table_bits_);
+    slots_ = Slots(table_bits_ + 3);
+    kept_tokens_ = kKeptTokens + 1;
+    learned_ = 0;
+    begin_curves();
+    begin_texts();
+}
+
+void Mixer::begin_texts() {
+    if (kept_tokens_ > kKeptTokens) {
+        texts_.assign(1, {});
+        std::fill(matches_.begin(), matches_.end(), Place{0, 0});
+        kept_tokens_ = 0;
+    }
+    for (Stream& stream : streams_) {
+        stream.state.restart();
+        stream.text = static_cast<std::uint32_t>(texts_.size());
+        stream.match = {0, 0};
+        stream.match_length = 0;
+        texts_.emplace_back();
+    }
+}
+
+void Mixer::restart() { begin_texts(); }
+
+void Mixer::begin(Stream& stream) {
+    stream.longest = stream.found = 0;
+    for (std::size_t c = 0; c < kContexts; ++c) {
+        stream.contexts[c].key = stream.keys[c];
+        Follower& follower = stream.contexts[c].follower;
+        follower.run = 0;
+        if (stream.keys[c] == 0) continue;
+        follower = followers_.find(stream.keys[c]);
+        if (follower.run == 0) continue;
+        ++stream.found;
+        if (c < kTokenContexts) stream.longest = c;
+    }
+    stream.match_token = -1;
+    const Place& match = stream.match;
+    if (match.text != 0 && match.index < texts_[match.text].size())
+        stream.match_token = texts_[match.text][match.index];
+    stream.token = 0;
+}
+
+// Code the bits of a group. `row` [n] holds the model's frequencies of the values that the digit can still take,
+// a power of two of them with those beyond its end counting as none.
+template <class Coder>
+void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std::size_t n, Coder& coder) {
+    const unsigned group_bits = shape_.groups[group], all_bits = shape_.bits;
+    unsigned before = 0;  // bits of the token
+    for (std::size_t g = 0; g < group; ++g) before += shape_.groups[g];
+    const std::uint32_t known = stream.token;  // when encoding
+    const std::uint32_t prefix = known >> (all_bits - before);
+
+    // Contexts that have nodes, and those whose last follower the token may still be.
+    struct Branched {
+        Node* slot;
+        std::uint32_t context;
+        Cell* map;  // null where a node knows nothing
     };
-    for (std::size_t c = 0; c < kContexts; ++c) {
-        if (!has(s, c)) continue;
-        std::uint64_t h = 0;
-        for (std::size_t i = 0; i < kContext[c].words; ++i) h = fold(h, s.words[i]);
-        for (std::size_t i = kContext[c].first; i < kContext[c].last; ++i) h = fold(h, s.history[i]);
-        s.hashes[c] = h * 0xD6E8FEB86659FD93u;
-        tables_[c].prefetch(s.hashes[c]);
+    struct Following {
+        std::uint32_t context, token;
+        Cell* map;
+        bool bit;
+    };
+    std::array<Branched, kContexts> branched;
+    std::array<Following, kContexts> following;
+    std::size_t branched_count = 0, following_count = 0;
+    std::size_t determined = 0;
+    for (std::uint32_t c = 0; c < kContexts; ++c) {
+        const Context& context = stream.contexts[c];
+        if (context.follower.run == 0) continue;
+        if (context.follower.branched)
+            branched[branched_count++] = {slots_.find(slot_key(context.key, group, prefix), group_bits), c, nullptr};
+        if (context.follower.token >> (all_bits - before) == prefix)
+            following[following_count++] = {c, context.follower.token, nullptr, false};
     }
-}
+    alignas(64) std::int16_t x[kInputs] = {};
+    x[1] = 128;
+    const std::int64_t expected = stream.match_token;
+    bool matching = expected >= 0 && static_cast<std::uint32_t>(expected) >> (all_bits - before) == prefix;
+    const std::size_t match_kind = matching ? match_class(stream.match_length) : 0;
+    const std::uint32_t match_run = std::min(stream.match_length, 31u);
+    const std::uint32_t last = stream.state.tokens() ? stream.state.token(0) + 1 : 0;
+    const std::size_t last_token = last * 0x9E3779B1u >> 22;
+    const std::size_t group_class = std::min<std::size_t>(group, 3);
+    const std::size_t classes =
+        (byte_class(stream.state.byte(0)) * 8 + byte_class(stream.state.byte(1))) * 32 + group_class;
+    const std::size_t length_class = std::min<std::size_t>(stream.longest + (stream.found > 9 ? 7 : 0), 15);
 
-void Mixer::predict(Stream& s) {
-    const auto top = std::max_element(s.model_high.begin(), s.model_high.end());
-    const auto top_digit = static_cast<std::uint32_t>(top - s.model_high.begin());
-    const std::size_t confidence = s.confidence = bucket(kConfident, static_cast<std::uint32_t>(*top));
-    s.unigram_share = nullptr;
-    s.unigram_base = 1;
-    s.stage_count = 0;
-    if (seen_ > 0) {
-        const auto age = std::min<std::size_t>(20, static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(seen_))));
-        s.unigram_share = &unigram_shares_[age * kConfidences + confidence];
-        s.unigram_base = s.unigram_share->or_initial(kUnigramInitial[confidence]);
-    }
-    s.longest = 0;
-    s.favourite = UINT32_MAX;
-    for (std::size_t c = 0; c < kContexts; ++c) {
-        if (!has(s, c)) continue;
-        const Node* node = tables_[c].find(s.hashes[c]);
-        if (node == nullptr) continue;
-        s.longest = c + 1;
-        const std::uint32_t n = node->total, kinds = node->size;
-        const std::uint32_t entry = node->entries()[node->likeliest()];
-        const std::uint32_t best = entry & 255, token = entry >> 8;
-        const std::size_t count_key = bucket({2, 3, 4, 6, 9, 16, 32, 64}, n) * 6 + bucket({2, 3, 4, 7, 14}, kinds);
-        const std::size_t with_model = token >> 8 != top_digit ? 0 : confidence < 4 ? 1 : 2;
-        const std::size_t shape_key =
-            ((bucket({2, 3, 5, 12}, n) * 4 + std::min(3u, best * 4 / n)) * 2 + (token == s.favourite)) * 3 + with_model;
-        s.favourite = token;
-        Stage& stage = s.stages[s.stage_count++];
-        stage.node = node;
-        stage.shares = {&count_shares_[c * kCountShares + count_key], &shape_shares_[c * kShapeShares + shape_key]};
-        const double strength = kContext[c].strength;
-        stage.initial = (strength + kDiscount * kinds) / (n + strength);
-        stage.share =
-            (stage.shares[0]->or_initial(stage.initial) + stage.shares[1]->or_initial(stage.initial)) * 0.5;
-    }
-    s.model_shares = {&model_shares_[s.longest * kConfidences + confidence], &order_shares_[s.longest]};
-    s.model_share =
-        (s.model_shares[0]->or_initial(kModelInitial[confidence]) + s.model_shares[1]->or_initial(kModelInitial[confidence])) * 0.5;
-    double rest = 1 - s.model_share;
-    for (std::size_t i = s.stage_count; i-- > 0;) {
-        Stage& stage = s.stages[i];
-        stage.unit = (1 - stage.share) * rest / (stage.node->total - kDiscount * stage.node->size);
-        rest *= stage.share;
-    }
-    s.base = s.unigram_base * rest + s.model_share;
-    s.unigram = seen_ == 0 ? 0.0 : (1 - s.unigram_base) * rest / seen_;
-    Candidate* candidate = s.candidates.data();
-    for (std::size_t i = 0; i < s.stage_count; ++i) {
-        const Stage& stage = s.stages[i];
-        const double unit = stage.unit * kOne;
-        const std::uint32_t* entries = stage.node->entries();
-        for (std::size_t e = 0, size = stage.node->size; e < size; ++e)
-            *candidate++ = {entries[e] >> 8, unit * (static_cast<std::int32_t>(entries[e] & 255) - kDiscount)};
-    }
-    s.candidate_count = static_cast<std::size_t>(candidate - s.candidates.data());
-}
+    std::uint32_t total = 0;  // at most 2^24
+    for (std::size_t i = 0; i < n; ++i) total += static_cast<std::uint32_t>(row[i]);
+    std::size_t width = std::size_t{1} << (group < shape_.high_groups ? shape_.high_bits - before
+                                                                     : all_bits - before);
+    std::uint32_t node = 1;
+    for (unsigned b = 0; b < group_bits; ++b) {
+        const unsigned decision = before + b, shift = all_bits - 1 - decision;
+        // The model's probability of a one: the upper half of what is left.
+        width /= 2;
+        std::uint32_t zeros = 0;
+        for (std::size_t i = 0, end = std::min(width, n); i < end; ++i) zeros += static_cast<std::uint32_t>(row[i]);
+        const std::uint32_t ones = total - zeros;
+        const auto model_p = total == 0 ? 1u << 15
+                                        : static_cast<std::uint32_t>(std::min<std::uint64_t>(65535, (std::uint64_t{ones} << 16) / total));
+        const std::int32_t model = stretch(model_p);
+        x[0] = static_cast<std::int16_t>(model);
 
-void Mixer::high(const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
-    rows_ = rows;
-    asked_ = 1;
-    for (std::size_t row = 0; row < rows; ++row) hash(streams_[row]);
-    for (std::size_t row = 0; row < rows; ++row) {
-        Stream& s = streams_[row];
-        std::int32_t* out = mixed + row * digits_;
-        std::copy_n(model + row * digits_, digits_, s.model_high.begin());
-        predict(s);
-        const double unit = s.unigram * kOne;
-        for (std::size_t h = 0; h < digits_; ++h)
-            weights_[h] = whole(s.base * s.model_high[h] + unit * digit_counts_[h]);
-        for (std::size_t i = 0; i < s.candidate_count; ++i)
-            weights_[s.candidates[i].token >> 8] += whole(s.candidates[i].mass);
-        frequencies(weights_.data(), out, 1, digits_);
-        s.high_question = high_correction_.apply(s.longest * 16 + s.misses, out, digits_);
-    }
-}
-
-void Mixer::low(const std::int64_t* high, const std::int32_t* model, std::size_t rows, std::int32_t* mixed) {
-    asked_ = 2;
-    for (std::size_t row = 0; row < rows; ++row) {
-        Stream& s = streams_[row];
-        std::int32_t* out = mixed + row * 256;
-        std::copy_n(model + row * 256, 256, s.model_low.begin());
-        const auto digit = static_cast<std::uint32_t>(high[row]);
-        std::size_t kept = 0;  // those with this high digit, without branches
-        for (std::size_t i = 0; i < s.candidate_count; ++i) {
-            s.candidates[kept] = s.candidates[i];
-            kept += s.candidates[i].token >> 8 == digit;
+        for (std::size_t i = 0; i < branched_count; ++i) {
+            Branched& here = branched[i];
+            const Node value = here.slot[node];
+            std::int16_t* in = &x[4 + 3 * here.context];
+            here.map = nullptr;
+            in[0] = in[1] = 0;
+            if (node_count(value) == 0) continue;
+            here.map = &history_maps_[(here.context * 2 + (group >= shape_.high_groups)) * 256 + node_history(value)];
+            in[0] = static_cast<std::int16_t>(stretch(node_p(value)));
+            in[1] = static_cast<std::int16_t>(stretch(here.map->p()));
         }
-        const double unit = s.unigram * kOne;
-        const double model_part = s.base * s.model_high[digit];
-        double total = model_part + unit * digit_counts_[digit];
-        for (std::size_t i = 0; i < kept; ++i) total += s.candidates[i].mass;
-        const double scale = kOne / total, model_scale = model_part / kOne * scale, unit_scale = unit * scale;
-        const double* counts = &counts_[digit * 256];
-        for (std::size_t l = 0; l < 256; ++l)
-            weights_[l] = whole(model_scale * s.model_low[l] + unit_scale * counts[l]);
-        for (std::size_t i = 0; i < kept; ++i)
-            weights_[s.candidates[i].token & 255] += whole(s.candidates[i].mass * scale);
-        frequencies(weights_.data(), out, 1, 256);
-        const bool likely = s.favourite >> 8 == digit, likeliest = s.high_question.top == digit;
-        s.low_question = low_correction_.apply((s.longest * 2 + likely) * 2 + likeliest, out, 256);
+        const std::size_t place = decision < shape_.high_bits ? std::min(decision, 3u)
+                                                              : 4 + (decision - shape_.high_bits) / 2;
+        determined = 0;
+        for (std::size_t i = 0; i < following_count; ++i) {
+            Following& here = following[i];
+            const Follower& follower = stream.contexts[here.context].follower;
+            here.bit = (here.token >> shift & 1) != 0;
+            here.map = &follower_maps_[here.context * kFollowerCells +
+                                       ((follower.branched * 8 + place) * 3 + agreement(model, here.bit)) * 16 +
+                                       std::min(follower.run, 15u)];
+            const std::int32_t sure = stretch(here.map->p());
+            x[4 + 3 * here.context + (follower.branched ? 2 : 1)] = signed_by(here.bit, sure);
+            determined += !follower.branched;
+        }
+        Cell* match_map = nullptr;
+        bool match_bit = false;
+        if (matching) {
+            match_bit = (static_cast<std::uint32_t>(expected) >> shift & 1) != 0;
+            match_map = &match_maps_[(match_run * all_bits + decision) * 3 + agreement(model, match_bit)];
+            const std::int32_t sure = stretch(match_map->p());
+            const std::int32_t certain = (static_cast<std::int32_t>(match_map->p()) - 32768) >> 7;
+            x[2] = signed_by(match_bit, sure);
+            x[3] = signed_by(match_bit, certain);
+        }
+
+        const auto level = static_cast<std::size_t>(std::clamp((model + 1536) >> 7, 0, static_cast<int>(kLevels) - 1));
+        const std::size_t place_of_node = shape_.first_node[group] + node;
+        const std::array<std::size_t, kSets> rows = {
+            decision * 16 + length_class,
+            level * 8 + (matching ? match_kind : 0),
+            place_of_node * 4 + stream.confidence,
+            last_token * 4 + group_class,
+            std::size_t{stream.state.byte(0)} * all_bits + decision,
+            classes + std::min<std::size_t>(determined, 7) * 4,
+        };
+        std::array<std::int16_t*, kSets> weights;
+        std::array<std::int32_t, 8> mixed{};
+        std::array<std::int32_t, kSets> mixed_p;
+        for (std::size_t s = 0; s < kSets; ++s) {
+            const std::size_t r = shape_.set_starts[s] + rows[s];
+            weights[s] = weights_ + r * kInputs;
+            ++uses_[r];
+            mixed[s] = std::clamp(kernels_.mix_dot(weights[s], x, kInputs) >> 12, -kStretchLimit, kStretchLimit);
+            mixed_p[s] = static_cast<std::int32_t>(squash(mixed[s]) >> 8);
+        }
+        const std::size_t final_row = decision * kLevels + level;
+        std::int32_t* final_weights = &finals_[final_row * 8];
+        ++final_uses_[final_row];
+        std::int32_t sum = 0;
+        for (std::size_t s = 0; s < kSets; ++s) sum += (final_weights[s] * mixed[s]) >> 8;
+        const std::int32_t mix = std::clamp(sum >> 8, -kStretchLimit, kStretchLimit);
+        const std::uint32_t mix_p = squash(mix);
+
+        const auto curve_place = static_cast<std::uint32_t>(mix + 2048);
+        Curve& by_node = node_apm_[place_of_node * 4 + std::min<std::size_t>(stream.found / 4, 3)];
+        Curve& by_token = token_apm_[(last * 64 + node) * 0x9E3779B1u >> 22];
+        Curve& by_model = model_apm_[final_row];
+        const std::uint32_t p1 = std::clamp<std::uint32_t>(
+            (mix_p + read_curve(by_node, curve_place) + read_curve(by_token, curve_place) + read_curve(by_model, curve_place)) >> 2,
+            32, kOne - 32);
+
+        const bool bit = coder.bit((known >> shift & 1) != 0, p1);
+
+        const double mixed_chance = (bit ? p1 : kOne - p1) * 0x1p-24;
+        const double model_chance = (bit ? model_p + 0.5 : 65535.5 - model_p) * 0x1p-16;
+        stream.mixed_chance *= mixed_chance;
+        stream.model_chance *= model_chance;
+        all_mixed_.times(mixed_chance);
+        all_model_.times(model_chance);
+        learn_curve(by_node, curve_place, bit);
+        learn_curve(by_token, curve_place, bit);
+        learn_curve(by_model, curve_place, bit);
+        const std::int32_t target = bit ? 65535 : 0;
+        for (std::size_t s = 0; s < kSets; ++s) {
+            const std::int32_t step = ((target - mixed_p[s]) * rate_) >> 10;
+            if (step != 0) kernels_.mix_learn(weights[s], x, kInputs, static_cast<std::int16_t>(step));
+        }
+        const std::int32_t final_step = ((target - static_cast<std::int32_t>(mix_p >> 8)) * kFinalRate) >> 10;
+        for (std::size_t s = 0; s < kSets; ++s)
+            final_weights[s] = std::clamp(final_weights[s] + ((mixed[s] * final_step + 1024) >> 11), -524287, 524287);
+        for (std::size_t i = 0; i < branched_count; ++i) {
+            if (branched[i].map) branched[i].map->learn(bit, kMapLimit);
+            mix::learn(branched[i].slot[node], bit);
+        }
+        std::size_t left = 0;
+        for (std::size_t i = 0; i < following_count; ++i) {
+            following[i].map->learn(following[i].bit == bit, kMapLimit);
+            if (following[i].bit == bit) {
+                following[left++] = following[i];
+            } else {
+                x[4 + 3 * following[i].context + 2] = 0;
+                if (!stream.contexts[following[i].context].follower.branched) x[4 + 3 * following[i].context + 1] = 0;
+            }
+        }
+        following_count = left;
+        if (matching) {
+            match_map->learn(match_bit == bit, kMapLimit);
+            if (match_bit != bit) {
+                matching = false;
+                x[2] = x[3] = 0;
+            }
+        }
+        node = node * 2 + bit;
+        if (bit) {
+            row += std::min(width, n);
+            n -= std::min(width, n);
+            total = ones;
+        } else {
+            n = std::min(width, n);
+            total = zeros;
+        }
+        if (!Coder::kKnown) stream.token |= static_cast<std::uint32_t>(bit) << shift;
+    }
+    for (std::size_t i = 0; i < branched_count; ++i) Slots::use(branched[i].slot);
+    stream.row = row;
+    stream.row_size = n;
+}
+
+template <class Coder>
+void Mixer::high(const std::int32_t* freqs, std::size_t rows, const std::int64_t* known, Coder& coder) {
+    rows_ = rows;
+    asked_ = true;
+    rate_ = static_cast<std::int32_t>(49 + 589824 / (3000 + learned_));
+    for (std::size_t i = 0; i < rows; ++i) {
+        Stream& stream = streams_[i];
+        stream.state.keys(stream.keys);
+        for (const std::uint64_t key : stream.keys)
+            if (key != 0) followers_.prefetch(key);
+    }
+    for (std::size_t i = 0; i < rows; ++i) {
+        Stream& stream = streams_[i];
+        begin(stream);
+        stream.mixed_chance = stream.model_chance = 1;
+        stream.row = freqs + i * shape_.digits;
+        stream.row_size = shape_.digits;
+        stream.confidence = confidence(*std::max_element(stream.row, stream.row + shape_.digits));
+        if (Coder::kKnown) stream.token = static_cast<std::uint32_t>(known[i]) << 8;
+    }
+    code_groups(0, shape_.high_groups, rows, coder);
+}
+
+template <class Coder>
+void Mixer::low(const std::int32_t* freqs, std::size_t rows, const std::int64_t* known, Coder& coder) {
+    asked_ = false;
+    for (std::size_t i = 0; i < rows; ++i) {
+        Stream& stream = streams_[i];
+        stream.mixed_chance = stream.model_chance = 1;
+        stream.row = freqs + i * 256;
+        stream.row_size = 256;
+        if (Coder::kKnown) stream.token = static_cast<std::uint32_t>(known[i]);
+    }
+    code_groups(shape_.high_groups, shape_.groups.size(), rows, coder);
+}
+
+// Groups of bits, each of all streams before the next one, whose slots are on their way meanwhile.
+template <class Coder>
+void Mixer::code_groups(std::size_t first, std::size_t end, std::size_t rows, Coder& coder) {
+    for (std::size_t group = first; group < end; ++group) {
+        unsigned before = 0;
+        for (std::size_t g = 0; g < group; ++g) before += shape_.groups[g];
+        for (std::size_t i = 0; i < rows; ++i)
+            for (const Context& context : streams_[i].contexts)
+                if (context.follower.run != 0 && context.follower.branched)
+                    slots_.prefetch(slot_key(context.key, group, streams_[i].token >> (shape_.bits - before)));
+        for (std::size_t i = 0; i < rows; ++i)
+            code(streams_[i], group, streams_[i].row, streams_[i].row_size, coder);
     }
 }
 
-void Mixer::learn(Stream& s, std::uint32_t token) {
-    const double model = static_cast<double>(s.model_high[token >> 8]) * s.model_low[token & 255] * 0x1p-48;
-    model_bits_ -= std::log2(model);
-    double p = model;
-    if (s.unigram_share != nullptr) {
-        const double q = counts_[token] / seen_;
-        s.unigram_share->learn(kUnigramInitial[s.confidence], p, q);
-        p = s.unigram_base * p + (1 - s.unigram_base) * q;
-    }
-    for (std::size_t i = 0; i < s.stage_count; ++i) {
-        const Stage& stage = s.stages[i];
-        const Node& node = *stage.node;
-        const std::uint16_t place = node.find(token);
-        const double q = place == node.size ? 0.0
-                                            : ((node.entries()[place] & 255) - kDiscount) /
-                                                  (node.total - kDiscount * node.size);
-        for (Share* share : stage.shares) share->learn(stage.initial, p, q);
-        p = stage.share * p + (1 - stage.share) * q;
-    }
-    for (Share* share : s.model_shares) share->learn(kModelInitial[s.confidence], model, p);
-    high_correction_.learn(s.high_question, token >> 8);
-    low_correction_.learn(s.low_question, token & 255);
-    s.misses = (s.misses * 2 + (token >> 8 != s.high_question.top)) & 15;
+void Mixer::learn_step(std::size_t rows) {
+    for (std::size_t i = 0; i < rows; ++i) learn(streams_[i], streams_[i].token);
 }
 
-void Mixer::count(Stream& s, std::uint32_t token) {
-    for (std::size_t c = 0; c < kContexts; ++c)
-        if (has(s, c)) tables_[c].add(s.hashes[c], token);
-    ++counts_[token];
-    ++digit_counts_[token >> 8];
-    ++seen_;
-    std::copy_backward(s.history.begin(), s.history.end() - 1, s.history.end());
-    s.history[0] = token;
-    ++s.length;
-    if (words_[token]) {
-        std::copy_backward(s.words.begin(), s.words.end() - 1, s.words.end());
-        s.words[0] = token;
-        ++s.word_count;
+void Mixer::learn_nodes(std::uint64_t key, std::uint32_t token, unsigned times) {
+    unsigned before = 0;
+    for (std::size_t group = 0; group < shape_.groups.size(); ++group) {
+        const unsigned group_bits = shape_.groups[group];
+        Node* slot = slots_.find(slot_key(key, group, token >> (shape_.bits - before)), group_bits);
+        std::uint32_t node = 1;
+        for (unsigned b = 0; b < group_bits; ++b) {
+            const bool bit = (token >> (shape_.bits - 1 - before - b) & 1) != 0;
+            for (unsigned i = 0; i < times; ++i) mix::learn(slot[node], bit);
+            node = node * 2 + bit;
+        }
+        Slots::use(slot);
+        before += group_bits;
     }
 }
 
-void Mixer::update(const std::int64_t* tokens, std::size_t rows) {
-    asked_ = 0;
-    for (std::size_t row = 0; row < rows; ++row) learn(streams_[row], static_cast<std::uint32_t>(tokens[row]));
-    for (std::size_t row = 0; row < rows; ++row) count(streams_[row], static_cast<std::uint32_t>(tokens[row]));
+// Every context learns which token followed it, and the stream goes on.
+void Mixer::learn(Stream& stream, std::uint32_t token) {
+    for (const Context& context : stream.contexts) {
+        if (context.key == 0) continue;
+        std::uint64_t& word = followers_.place(context.key);
+        Follower now = Followers::read(word);
+        const bool same = now.token == token;
+        if (now.run == 0) {
+            now = {token, 1, false};
+        } else if (now.branched) {
+            // The nodes have learned while they were asked, if they were.
+            if (!context.follower.branched || context.follower.run == 0) learn_nodes(context.key, token, 1);
+            now = {token, same ? std::min(now.run + 1, 255u) : 1, true};
+        } else if (same) {
+            now.run = std::min(now.run + 1, 255u);
+        } else {
+            learn_nodes(context.key, now.token, std::min(now.run, 8u));
+            learn_nodes(context.key, token, 1);
+            now = {token, 1, true};
+        }
+        Followers::write(word, now);
+    }
+    ++learned_;
+    ++kept_tokens_;
+    texts_[stream.text].push_back(token);
+    stream.state.add(token, *vocabulary_);
+    follow_match(stream, token);
+}
+
+void Mixer::follow_match(Stream& stream, std::uint32_t token) {
+    const std::vector<std::uint32_t>& text = texts_[stream.text];
+    if (stream.match_token == static_cast<std::int64_t>(token)) {
+        stream.match_length = std::min(stream.match_length + 1, kMatchLongest);
+        ++stream.match.index;
+    } else {
+        stream.match = {0, 0};
+        stream.match_length = 0;
+    }
+    if (text.size() < kMatchTokens) return;
+    std::uint64_t h = 0;
+    for (std::size_t i = 0; i < kMatchTokens; ++i) h = fold(h, text[text.size() - 1 - i]);
+    Place& last = matches_[finish(h) >> 20 & match_mask_];
+    if (stream.match.text == 0 && last.text != 0) {
+        const std::vector<std::uint32_t>& other = texts_[last.text];
+        std::uint32_t equal = 0;
+        while (equal < kMatchLongest && equal < last.index && equal < text.size() &&
+               other[last.index - 1 - equal] == text[text.size() - 1 - equal])
+            ++equal;
+        if (equal >= kMatchTokens) {
+            stream.match = last;
+            stream.match_length = equal;
+        }
+    }
+    last = {stream.text, static_cast<std::uint32_t>(text.size())};
 }
 
 void Mixer::prime(const std::int64_t* tokens, std::size_t n) {
-    asked_ = 0;
+    asked_ = false;
+    Stream& stream = streams_[0];
     for (std::size_t i = 0; i < n; ++i) {
-        hash(streams_[0]);
-        count(streams_[0], static_cast<std::uint32_t>(tokens[i]));
+        stream.state.keys(stream.keys);
+        for (std::size_t c = 0; c < kContexts; ++c) stream.contexts[c] = {stream.keys[c], {0, 0, false}};
+        stream.match_token = -1;
+        learn(stream, static_cast<std::uint32_t>(tokens[i]));
     }
     restart();
 }
 
-void Mixer::restart() {
-    for (Stream& s : streams_) s.length = s.word_count = s.misses = 0;
+void Mixer::encode_high(const std::int32_t* freqs, std::size_t rows, const std::int64_t* digits, RangeEncoder& coder) {
+    const double before = all_mixed_.total();
+    Encoding encoding{coder};
+    high(freqs, rows, digits, encoding);
+    coder.add_ideal_bits(all_mixed_.total() - before);
+}
+
+bool Mixer::decode_high(const std::int32_t* freqs, std::size_t rows, std::int64_t* digits, RangeDecoder& coder) {
+    Decoding decoding{coder};
+    high(freqs, rows, nullptr, decoding);
+    bool good = coder.good();
+    for (std::size_t i = 0; i < rows; ++i) {
+        digits[i] = streams_[i].token >> 8;
+        good &= streams_[i].token >> 8 < shape_.digits;
+    }
+    return good;
+}
+
+void Mixer::encode_low(const std::int32_t* freqs, std::size_t rows, const std::int64_t* tokens, RangeEncoder& coder) {
+    const double before = all_mixed_.total();
+    Encoding encoding{coder};
+    low(freqs, rows, tokens, encoding);
+    coder.add_ideal_bits(all_mixed_.total() - before);
+    learn_step(rows);
+}
+
+bool Mixer::decode_low(const std::int32_t* freqs, std::size_t rows, std::int64_t* tokens, RangeDecoder& coder) {
+    Decoding decoding{coder};
+    low(freqs, rows, nullptr, decoding);
+    bool good = coder.good();
+    for (std::size_t i = 0; i < rows; ++i) {
+        tokens[i] = streams_[i].token;
+        good &= streams_[i].token < shape_.vocab;
+    }
+    if (good) learn_step(rows);
+    return good;
+}
+
+void Mixer::costs(double* mixed, double* model) const {
+    for (std::size_t i = 0; i < rows_; ++i) {
+        mixed[i] = -std::log2(streams_[i].mixed_chance);
+        model[i] = -std::log2(streams_[i].model_chance);
+    }
+}
+
+void Mixer::state(std::int16_t* weights, std::uint32_t* uses, std::int32_t* finals, std::uint32_t* final_uses,
+                  std::uint16_t* maps) const {
+    std::copy_n(weights_, shape_.set_total * kInputs, weights);
+    std::copy(uses_.begin(), uses_.end(), uses);
+    std::copy(finals_.begin(), finals_.end(), finals);
+    std::copy(final_uses_.begin(), final_uses_.end(), final_uses);
+    for (const auto* cells : {&history_maps_, &follower_maps_, &match_maps_})
+        for (const Cell& cell : *cells) *maps++ = static_cast<std::uint16_t>(cell.p());
 }
 
 }  // namespace lmzip::mix

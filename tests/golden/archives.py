@@ -1,13 +1,12 @@
-"""Makes the golden archives: `python -m tests.golden.archives NAME...` writes the missing ones.
+"""Makes the golden archives: `python -m tests.golden.archives` writes all of them anew.
 
-Each is kept for ever: a decoder of version 3 reads these, and those of the versions before, in v1/
-and v2/. None is ever overwritten.
+Once a version of lmzip is out in the world, archives made by it stay as they are for ever, and a
+change of the format takes new ones beside them.
 """
 
 from __future__ import annotations
 
 import random
-import sys
 from pathlib import Path
 
 import lmzip
@@ -57,20 +56,26 @@ CASES: dict[str, tuple[bytes, lmzip.CodingParameters]] = {
     "one": (b"x", lmzip.CodingParameters()),
     "noise": (random.Random(1).randbytes(3000), lmzip.CodingParameters(block_bytes=1024)),
     "zstd": (b"0123456789abcdef" * 200, lmzip.CodingParameters()),
+    "long": (ENGLISH.encode() * 70, lmzip.CodingParameters(block_bytes=1 << 17)),
 }
 
 
 def main() -> None:
+    """Write every archive, those made given a text too."""
+    from . import side_archives
+
     pack = Pack.open(HERE / "golden-tiny.lmzpack")
     models = OneModel(load_model(pack))
-    for name in sys.argv[1:] or CASES:
-        content, parameters = CASES[name]
+    for name, (content, parameters) in CASES.items():
         path = HERE / f"{name}.lmz"
-        if path.exists():
-            print(f"{path.name} exists and stays")
-            continue
         path.write_bytes(lmzip.compress(content, model=models, parameters=parameters))
         print(f"{path.name}: {len(content)} -> {path.stat().st_size} bytes")
+    side_archives.FOLDER.mkdir(exist_ok=True)
+    for name, case in side_archives.CASES.items():
+        path = side_archives.FOLDER / f"{name}.lmz"
+        path.write_bytes(side_archives.write(case, models))
+        content = case.before + case.content
+        print(f"given/{path.name}: {len(content)} -> {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""Golden archives made given a text, in given/: `python -m tests.golden.side_archives` writes the
-missing ones. Each is kept for ever; none is ever overwritten.
-"""
+"""Golden archives made given a text, in given/; `python -m tests.golden.archives` writes them."""
 
 from __future__ import annotations
 
@@ -11,10 +9,8 @@ from pathlib import Path
 from unittest import mock
 
 import lmzip
-from lmzip.codec import ModelSource, OneModel, SideInformation, SideParameters, compress_stream
-from lmzip.engine import Pack
+from lmzip.codec import ModelSource, SideInformation, SideParameters, compress_stream
 from lmzip.format import Thoughts
-from lmzip.models.source import load_model
 
 from .archives import ENGLISH
 
@@ -68,20 +64,3 @@ def write(case: Case, models: ModelSource) -> bytes:
             size_bytes=len(case.content), side=side, side_parameters=case.side,
         )  # fmt: skip
     return out.getvalue()
-
-
-def main() -> None:
-    pack = Pack.open(FOLDER.parent / "golden-tiny.lmzpack")
-    models = OneModel(load_model(pack))
-    FOLDER.mkdir(exist_ok=True)
-    for name, case in CASES.items():
-        path = FOLDER / f"{name}.lmz"
-        if path.exists():
-            print(f"{path.name} exists and stays")
-            continue
-        path.write_bytes(write(case, models))
-        print(f"{path.name}: {len(case.before + case.content)} -> {path.stat().st_size} bytes")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,155 @@
+"""The files that the command reads, and what becomes of them behind a finished output."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..errors import LmzipError, UsageError
+from ..files import read_up_to
+
+if TYPE_CHECKING:
+    from ..format.fields import ByteSource
+
+__all__ = [
+    "STDIN",
+    "Skip",
+    "content_size",
+    "contents_inside",
+    "has_changed",
+    "open_input",
+    "read_first_block",
+    "remove_input",
+    "require_removable",
+    "with_suffix",
+]
+
+STDIN = "-"
+
+
+class Skip(LmzipError):
+    """This file cannot be done; the others can."""
+
+
+def open_input(name: str, *, archive: bool, force: bool) -> BinaryIO:
+    """The file of that name, or standard input, to be read from here on.
+
+    Raises Skip for a folder, UsageError for a terminal that archives would be read from, OSError.
+    """
+    if name == STDIN:
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        if sys.stdin.isatty() and archive and not force:
+            raise UsageError("an archive is not read from a terminal (-f does it all the same)")
+        return sys.stdin.buffer
+    if not name:
+        raise Skip("a file name is empty")
+    if os.path.isdir(name):
+        raise Skip("is a directory (tar packs directories: tar -I lmzip -cf DIR.tar.lmz DIR)")
+    return open(name, "rb")
+
+
+def content_size(source: BinaryIO) -> int | None:
+    """Bytes from here to the end of a regular file, as far as the system knows; None for others.
+
+    Files of /proc and /sys say what they like, and logs grow: only good enough to show progress.
+    """
+    try:
+        info = os.fstat(source.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            return None
+        return max(0, info.st_size - source.tell()) or None
+    except (OSError, ValueError, io.UnsupportedOperation):
+        return None
+
+
+def has_changed(before: os.stat_result, source: BinaryIO) -> bool:
+    """Whether a file is not what it was."""
+    after = os.fstat(source.fileno())
+    return (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+
+
+class _Behind:
+    """What was read of a source already, and then the rest of it."""
+
+    def __init__(self, first: bytes, source: BinaryIO) -> None:
+        self._first, self._source = first, source
+
+    def read(self, size: int, /) -> bytes | None:
+        if not self._first:
+            return self._source.read(size)
+        part, self._first = self._first[:size], self._first[size:]
+        return part
+
+
+def read_first_block(
+    source: BinaryIO, expected: int | None, block_bytes: int
+) -> tuple[ByteSource, int | None]:
+    """The source to compress, and its exact size if that can be known before it is compressed.
+
+    The system's word (`expected`) is not enough: a header cannot be changed behind minutes of work,
+    and the bytes that were read are the file.
+    """
+    if expected is None or expected > block_bytes:
+        return source, None
+    first = read_up_to(source, block_bytes + 1)
+    if len(first) > block_bytes:  # it has grown
+        return _Behind(first, source), None
+    return io.BytesIO(first), len(first)
+
+
+def with_suffix(name: str, suffix: str) -> str:
+    """The archive's name, also where only what it was made from is named, and is not there."""
+    if name in ("", STDIN) or name.endswith(suffix) or os.path.lexists(name):
+        return name
+    return name + suffix if os.path.lexists(name + suffix) else name
+
+
+def contents_inside(source: BinaryIO) -> int | None:
+    """Bytes of contents that an archive's index speaks of; None for pipes and damaged archives."""
+    from ..codec import ArchiveIndex
+
+    try:
+        if not source.seekable() or not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            return None
+        start = source.tell()
+    except (OSError, ValueError):
+        return None
+    if start:
+        return None
+    try:
+        return ArchiveIndex(source).content_bytes
+    except (LmzipError, OSError):
+        return None
+    finally:
+        source.seek(start)
+
+
+def require_removable(name: str, source: BinaryIO, *, force: bool) -> None:
+    """Raise Skip if --rm must not remove this file: found out before any work.
+
+    As gzip and xz have it: only regular files; without force neither through a symbolic link nor a
+    file that has other names, too.
+    """
+    info = os.fstat(source.fileno())
+    if not stat.S_ISREG(info.st_mode):
+        raise Skip("is no regular file, so --rm does not remove it")
+    if force:
+        return
+    if os.path.islink(name):
+        raise Skip("is a symbolic link (with --rm -f, the link is removed)")
+    if info.st_nlink > 1:
+        raise Skip("has more than one hard link (with --rm -f, this one is removed)")
+
+
+def remove_input(name: str, before: os.stat_result, source: BinaryIO) -> None:
+    """Remove a file that was read, unless it has changed or another has its name. Raises Skip."""
+    named = os.stat(name)
+    if (named.st_dev, named.st_ino) != (before.st_dev, before.st_ino):
+        raise Skip("is another file now, so it is not removed")
+    if has_changed(before, source):
+        raise Skip("has changed while it was read, so it is not removed")
+    os.unlink(name)
