@@ -20,8 +20,8 @@ constexpr std::uint32_t kStartCount = 10;  // bits that a start's maps count as 
 constexpr std::int32_t kFinalRate = 16;    // of the second layer, in units of 2^-14
 constexpr std::uint32_t kOne = 1 << 24;
 
-// The start of packs that have none of their own: the same weights for every set and situation, in units of 2^-5.
-constexpr std::int8_t kGeneralWeights[kInputs] = {
+// The start of packs that have none of their own: the same weights for every set and situation, in units of 2^-12.
+constexpr std::int16_t kGeneralWeights[kInputs] = {
 #include "general_weights.inl"
 };
 
@@ -131,7 +131,7 @@ Mixer::Mixer(std::shared_ptr<const Vocabulary> vocabulary, std::size_t streams, 
     const auto at = reinterpret_cast<std::uintptr_t>(weights_storage_.data()) % 64;
     weights_ = weights_storage_.data() + (64 - at) % 64 / sizeof(std::int16_t);
     for (std::size_t i = 0; i < shape_.set_total * kInputs; ++i)
-        weights_[i] = static_cast<std::int16_t>((start.weights ? start.weights[i] : kGeneralWeights[i % kInputs]) * 128);
+        weights_[i] = static_cast<std::int16_t>(start.weights ? start.weights[i] * 128 : kGeneralWeights[i % kInputs]);
     for (std::size_t i = 0; i < finals_.size(); ++i)
         finals_[i] = start.finals ? start.finals[i] * 16 : 65536 / static_cast<std::int32_t>(kSets);
     history_maps_.reserve(kContexts * 512);
