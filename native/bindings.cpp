@@ -65,7 +65,8 @@ class BoundModel {
                 size(c, "kv_heads"),   size(c, "head_width"), size(c, "ffn_width"),
                 size(c, "vocab"),      nb::cast<float>(c["norm_eps"]),
                 nb::cast<float>(c["score_scale"]),
-                nb::cast<std::vector<std::int32_t>>(c["suppressed"])};
+                nb::cast<std::vector<std::int32_t>>(c["suppressed"]),
+                size(c, "memory"), nb::cast<std::int64_t>(c["bos"])};
     }
 
     // A vector of n floats, copied and padded with zeros.
@@ -96,6 +97,16 @@ class BoundModel {
         lmzip::Weights found;
         found.embed = matrix("embed", c.vocab, c.width);
         found.head = tied ? found.embed : matrix("head", c.vocab, c.width);
+        for (const std::size_t order : nb::cast<std::vector<std::size_t>>(config["ngrams"])) {
+            const std::string p = "ngrams." + std::to_string(order) + ".";
+            const std::size_t count = size(config, "ngram_rows"), width = size(config, "ngram_width");
+            const auto rows = nb::cast<Array<const std::int8_t, 2>>(tensors_[(p + "rows").c_str()]);
+            const auto steps = nb::cast<Array<const float, 1>>(tensors_[(p + "steps").c_str()]);
+            if (rows.shape(0) != count || rows.shape(1) != width || steps.shape(0) != count)
+                throw std::invalid_argument(p + "rows has a wrong shape");
+            found.ngrams.push_back({order, count, width, rows.data(), steps.data(),
+                                    matrix(p + "proj", c.width, width)});
+        }
         found.norm = floats("norm", c.width);
         const auto turns = nb::cast<Array<const std::uint64_t, 1>>(tensors_["rope.turns"]);
         if (turns.shape(0) != c.head_width / 2) throw std::invalid_argument("rope.turns has a wrong length");
@@ -146,7 +157,7 @@ void bind_model(nb::module_& m) {
                      throw std::invalid_argument("streams, window and length must be positive");
                  const lmzip::Config& c = self.model().config();
                  return std::make_unique<lmzip::Cache>(lmzip::CacheShape{
-                     c.layers, c.kv_heads, c.head_width, streams, window, sinks, length});
+                     c.layers, c.kv_heads, c.head_width, streams, window, sinks, length, c.memory, c.bos});
              })
         .def("forward",
              [](BoundModel& self, Array<const std::int64_t, 2> tokens, lmzip::Cache& cache,

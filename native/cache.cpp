@@ -31,6 +31,7 @@ Cache::Cache(const CacheShape& shape) : shape_(shape) {
     if (!memory_) throw std::bad_alloc();
     entries_ = memory_.get() + (64 - reinterpret_cast<std::uintptr_t>(memory_.get()) % 64);
     for (std::size_t stream = 0; stream < shape.streams; ++stream) rows_.push_back(stream);
+    before_.assign(shape.streams * shape.memory, shape.bos);
     slot_position_.assign(capacity_, std::numeric_limits<std::int32_t>::max());
     tile_first_.assign(capacity_ / kTile, std::numeric_limits<std::int32_t>::max());
     tile_last_ = tile_first_;
@@ -65,6 +66,16 @@ HeadCache Cache::head(std::size_t layer, std::size_t stream, std::size_t kv_head
     return {at, reinterpret_cast<std::int8_t*>(at + matrix), steps, steps + capacity_};
 }
 
+void Cache::remember(const std::int64_t* tokens, std::size_t count) {
+    const std::size_t fresh = std::min(shape_.memory, count);
+    for (std::size_t stream = 0; stream < streams(); ++stream) {
+        const auto at = before_.begin() + static_cast<std::ptrdiff_t>(rows_[stream] * shape_.memory);
+        const auto end = at + static_cast<std::ptrdiff_t>(shape_.memory);
+        std::copy_backward(at, end - static_cast<std::ptrdiff_t>(fresh), end);
+        std::reverse_copy(tokens + (stream + 1) * count - fresh, tokens + (stream + 1) * count, at);
+    }
+}
+
 void Cache::keep(const std::int64_t* rows, std::size_t count) {
     std::vector<std::size_t> kept;
     for (std::size_t i = 0; i < count; ++i)
@@ -80,6 +91,9 @@ void Cache::spread() {
         for (std::size_t stream = 0; stream < shape_.streams; ++stream)
             if (stream != source) std::memcpy(at + stream * bytes, at + source * bytes, bytes);
     }
+    for (std::size_t stream = 0; stream < shape_.streams; ++stream)
+        for (std::size_t i = 0; i < shape_.memory; ++i)
+            before_[stream * shape_.memory + i] = before_[source * shape_.memory + i];
     rows_.resize(shape_.streams);
     std::iota(rows_.begin(), rows_.end(), std::size_t{0});
 }

@@ -15,6 +15,8 @@ namespace lmzip {
 struct CacheShape {
     std::size_t layers, kv_heads, head_width;
     std::size_t streams, window, sinks, length;
+    std::size_t memory = 0;  // tokens before the next one that n-grams look at
+    std::int64_t bos = 0;    // what they are at first
 };
 
 class Cache {
@@ -44,6 +46,13 @@ class Cache {
 
     HeadCache head(std::size_t layer, std::size_t stream, std::size_t kv_head) const;
 
+    // The token `back` places before the next one of a stream, 1 <= back <= memory.
+    std::int64_t before(std::size_t stream, std::size_t back) const {
+        return before_[rows_[stream] * shape_.memory + back - 1];
+    }
+    // Every stream has been fed these, [streams, count].
+    void remember(const std::int64_t* tokens, std::size_t count);
+
     // Drop all streams but these, in that order. Throws std::out_of_range.
     void keep(const std::int64_t* rows, std::size_t count);
     // Go on as all the streams of the shape, each of which has read what the only one kept has.
@@ -58,6 +67,7 @@ class Cache {
     std::size_t position_ = 0, filled_ = 0;
     std::size_t head_bytes_, bytes_;
     std::vector<std::size_t> rows_;  // where each stream's entries lie
+    std::vector<std::int64_t> before_;  // [streams of the shape][memory], the latest first
     std::vector<std::int32_t> slot_position_, tile_first_, tile_last_;
     struct Free {
         void operator()(void* p) const;

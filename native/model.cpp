@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <numeric>
 
 #include "frequencies.h"
 #include "rope.h"
@@ -32,12 +33,14 @@ Quantized States::from(std::size_t row) {
 struct Model::Chunk {
     const std::int64_t* tokens;  // of stream 0
     std::size_t token_stride;    // from stream to stream
+    std::size_t done;            // tokens of each stream that came before them in this call
     std::size_t streams, count, rows;
     Cache& cache;
     bool slides;  // some query is further than the window from the sinks
     const float* angles;  // [count][4][half]: cosine, sine, and both for the sinks
     float *x, *y, *attended;
     Quantized narrow, wide, near, far;
+    std::vector<Quantized> ngrams;  // of each order
     Quantized states;             // of stream 0
     std::size_t states_stride;    // from stream to stream
     Deal* deals;                  // of all phases
@@ -75,6 +78,8 @@ Model::Model(Config config, Weights weights, const Kernels& kernels, std::size_t
     for (const Layer& layer : weights_.layers)
         for (const Matrix* w : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down})
             layer_weights_ += w->rows * w->columns;
+    for (const NGrams& n : weights_.ngrams) layer_weights_ += n.proj.rows * n.proj.columns;
+    ngrams_.resize(weights_.ngrams.size());
 }
 
 // All threads, or this one alone where waking and waiting would take longer than the work.
@@ -118,9 +123,12 @@ void Model::forward(const std::int64_t* tokens, std::size_t count, Cache& cache,
         }
         const std::size_t queries = rows * config_.heads;
         const std::size_t y_width = std::max(padded(weights_.layers[0].qkv.rows), padded(2 * config_.ffn_width));
-        std::vector<Deal> deals(config_.layers * kPhases + 2);
+        std::vector<Deal> deals(config_.layers * kPhases + 3);
+        std::vector<Quantized> ngrams;
+        for (std::size_t i = 0; i < ngrams_.size(); ++i)
+            ngrams.push_back(quantized(ngrams_[i], rows, weights_.ngrams[i].width, 64));
         Chunk chunk{
-            tokens + done, count, streams, now, rows, cache, slides, angles,
+            tokens + done, count, done, streams, now, rows, cache, slides, angles,
             x_.get<float>(rows * padded(config_.width)),
             y_.get<float>(rows * y_width),
             attended_.get<float>(rows * padded(config_.heads * config_.head_width)),
@@ -128,10 +136,35 @@ void Model::forward(const std::int64_t* tokens, std::size_t count, Cache& cache,
             quantized(wide_, rows, config_.ffn_width, 64),
             quantized(near_, queries, config_.head_width, 16),
             slides ? quantized(far_, queries, config_.head_width, 16) : Quantized{},
+            std::move(ngrams),
             states.from(done), count, deals.data()};
         together(rows * layer_weights_, [&](std::size_t thread) { layers(chunk, thread); });
         cache.close(now);
         done += now;
+    }
+    if (config_.memory > 0) cache.remember(tokens, count);
+}
+
+// The rows of the n-grams that end with a row's token. Section 4.
+void Model::look_up(const Chunk& c, std::size_t row) const {
+    constexpr std::uint32_t factors[] = {0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F};
+    const std::size_t stream = row / c.count, token = row % c.count, known = c.done + token;
+    const std::int64_t* at = c.tokens + stream * c.token_stride + token;
+    for (std::size_t i = 0; i < c.ngrams.size(); ++i) {
+        const NGrams& table = weights_.ngrams[i];
+        std::uint32_t key = 0;
+        for (std::size_t back = 0; back < table.order; ++back) {
+            const std::int64_t t = back <= known ? *(at - back) : c.cache.before(stream, back - known);
+            key += static_cast<std::uint32_t>(t) * factors[back];
+        }
+        key = (key ^ (key >> 15)) * 0x2C1B3C6Du;
+        const std::size_t found = std::uint64_t{key} * table.count >> 32;
+        const Quantized out = c.ngrams[i].from(row);
+        const std::int8_t* q = table.rows + found * table.width;
+        std::memcpy(out.q, q, table.width);
+        std::memset(out.q + table.width, 0, out.stride - table.width);
+        *out.step = table.steps[found];
+        *out.sum = std::accumulate(q, q + table.width, std::int32_t{0});
     }
 }
 
@@ -165,7 +198,16 @@ void Model::layers(const Chunk& c, std::size_t thread) {
     rows([&](std::size_t row) {
         const std::int64_t token = c.tokens[row / c.count * c.token_stride + row % c.count];
         kernels_.embed(weights_.embed, static_cast<std::size_t>(token), c.x + row * stride);
+        look_up(c, row);
     });
+    if (!c.ngrams.empty()) {
+        const std::size_t tiles = padded(width) / kTile;
+        phases.each(tiles, phases.grain(tiles, 2), [&](std::size_t first, std::size_t last) {
+            for (std::size_t i = 0; i < c.ngrams.size(); ++i)
+                kernels_.multiply(c.ngrams[i], c.rows, weights_.ngrams[i].proj, first, last, nullptr, true,
+                                  c.x, stride);
+        });
+    }
     for (std::size_t index = 0; index < config_.layers; ++index) {
         const Layer& layer = weights_.layers[index];
         norm(layer.attention_norm);

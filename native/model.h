@@ -18,6 +18,8 @@ struct Config {
     std::size_t layers, width, heads, kv_heads, head_width, ffn_width, vocab;
     float norm_eps, score_scale;
     std::vector<std::int32_t> suppressed;
+    std::size_t memory = 0;  // tokens before the current one that n-grams look at
+    std::int64_t bos = 0;
 };
 
 struct Layer {
@@ -27,8 +29,17 @@ struct Layer {
     const float *q_norm, *k_norm;  // [padded(head width)] or null
 };
 
+// The rows of the hashed n-grams of one order. Section 4.
+struct NGrams {
+    std::size_t order, count, width;
+    const std::int8_t* rows;  // [count][width]
+    const float* steps;       // [count]
+    Matrix proj;              // [model width, width]
+};
+
 struct Weights {
     Matrix embed, head;
+    std::vector<NGrams> ngrams;
     std::vector<Layer> layers;
     const float* norm;           // [padded(width)]
     const std::uint64_t* turns;  // [head width / 2]
@@ -81,6 +92,7 @@ class Model {
     struct Chunk;
     class Phases;
     void layers(const Chunk& chunk, std::size_t thread);
+    void look_up(const Chunk& chunk, std::size_t row) const;
     void together(std::size_t products, const std::function<void(std::size_t)>& job);
     void attention(const Chunk& chunk, std::size_t layer, std::size_t thread, Phases& phases);
     void hide(float* logits, std::size_t first, std::size_t last) const;
@@ -93,6 +105,7 @@ class Model {
     std::size_t layer_weights_ = 0;  // products that one token takes in all layers
     Team team_;
     Buffer x_, y_, attended_, narrow_, wide_, near_, far_, angles_, logits_;
+    std::vector<Buffer> ngrams_;                        // of each order
     std::vector<Buffer> row_scratch_, attend_scratch_;  // of each thread
 };
 

@@ -25,6 +25,7 @@ ALLOWED = {
     "mix": {"coder", "errors", "extension"},
     "codec": {"engine", "coder", "mix", "text", "format", "errors", "files"},
     "models": {"codec", "coder", "engine", "text", "format", "mix", "errors", "extension", "files"},
+    "training": {"engine", "errors", "models", "text"},
     "levels": {"codec", "errors"},
     "corpora": {"errors", "files"},
     "measure": {
@@ -75,6 +76,7 @@ ALLOWED = {
         "models",
         "report",
         "text",
+        "training",
         "errors",
         "files",
         "lmzip",
@@ -84,7 +86,11 @@ ALLOWED = {
 }
 
 HEAVY = {
-    "torch": {"engine", "lab", "measure"},
+        "engine",
+        "lab",
+        "measure",
+        "torch",
+        "training",
     "triton": {"engine"},
     "transformers": {"measure"},
     "click": {"cli"},

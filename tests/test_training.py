@@ -13,12 +13,14 @@ torch = pytest.importorskip("torch")
 
 from lmzip.engine import Pack  # noqa: E402
 from lmzip.models.source import load_model  # noqa: E402
+from lmzip.training.loop import Loop, Place  # noqa: E402
+from lmzip.training.model import Model, head_loss  # noqa: E402
+from lmzip.training.parallel import Team  # noqa: E402
+from lmzip.training.shape import Schedule, Shape  # noqa: E402
 from training import config as configs  # noqa: E402
 from training import data, evaluate, export, ladder, text, train  # noqa: E402
-from training.config import Config, DataConfig, Group, Schedule, Shape  # noqa: E402
+from training.config import Config, DataConfig, Group  # noqa: E402
 from training.decontaminate import WINDOW, Forbidden, hashes  # noqa: E402
-from training.model import Model, head_loss  # noqa: E402
-from training.parallel import Team  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 SECRET = "Nobody may train on this sentence, since it is what the measurements are made on, ever. "
@@ -44,10 +46,11 @@ def config() -> Config:
         name="toy",
         shape=Shape(
             width=32, layers=2, heads=2, kv_heads=1, ffn_width=64, head_width=16, vocab=320,
-            context=128,
+            context=128, ngrams=(2, 3), ngram_rows=100, ngram_width=16,
         ),
         schedule=Schedule(
-            batch=512, micro_batch=256, stable_length=64, decay_length=128, warmup_tokens=4096,
+            batch=512, micro_batch=256, candidates=200, stable_length=64, decay_length=128,
+            warmup_tokens=4096,
             total_tokens=512 * 60, decay_fraction=0.25, checkpoint_minutes=1e9,
             evaluate_steps=1000, log_steps=10,
         ),
@@ -82,12 +85,12 @@ def work(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Path:
     return folder
 
 
-def _train(config: Config, work: Path, **extra: int) -> train.Run:
+def _train(config: Config, work: Path, **extra: int) -> Loop:
     return train.run(config, work, threads=1, device="cpu", compiled=False, **extra)
 
 
 @pytest.fixture(scope="module")
-def trained(config: Config, work: Path) -> train.Run:
+def trained(config: Config, work: Path) -> Loop:
     return _train(config, work)
 
 
@@ -145,26 +148,26 @@ def test_wrapping_only_turns_blanks_into_line_ends() -> None:
 
 
 def test_places_visit_every_row_once_an_epoch(work: Path, config: Config) -> None:
-    rows = data.Rows(work, 1, config.data.row)
+    rows = data.read_shards(work, 1, config.data.row)
     total = sum(len(shard) for shard in rows.shards)
-    place = data.Place()
+    place = Place()
     seen = rows.next(place, total * 2, config.data.row // 2)
     assert (place.epoch, place.shard, place.group, place.index) == (1, 0, 0, 0)
     whole = np.concatenate([np.asarray(s) for s in rows.shards]).reshape(-1, config.data.row // 2)
     assert np.array_equal(np.unique(seen, axis=0), np.unique(whole, axis=0))
-    again = data.Rows(work, 1, config.data.row).next(data.Place(), 5, config.data.row // 2)
+    again = data.read_shards(work, 1, config.data.row).next(Place(), 5, config.data.row // 2)
     assert np.array_equal(again, seen[:5])
 
 
-def test_the_loss_falls(trained: train.Run, work: Path, config: Config) -> None:
+def test_the_loss_falls(trained: Loop, work: Path, config: Config) -> None:
     assert trained.done and trained.progress.tokens == config.schedule.total_tokens
-    untrained = evaluate.held_out_bits(train.Model(config.shape), work, 128)
+    untrained = evaluate.held_out_bits(Model(config.shape), work, 128)
     bits = evaluate.held_out_bits(trained.model, work, 128)
     assert bits["all"] < 0.6 * untrained["all"]
     assert set(bits) == {"all", "books", "notes"}
 
 
-def test_a_resumed_run_gives_the_same_bits(trained: train.Run, work: Path, config: Config) -> None:
+def test_a_resumed_run_gives_the_same_bits(trained: Loop, work: Path, config: Config) -> None:
     other = dataclasses.replace(config, name="resumed")
     for steps in (17, 31, 0):  # 17, 48 (in the decay), to the end
         run = _train(other, work, steps=steps)
@@ -180,12 +183,12 @@ def test_two_processes_make_the_same_gradients(config: Config) -> None:
     model = Model(config.shape)
     targets = torch.randint(0, config.shape.vocab, (6, 64))
     inputs = torch.nn.functional.pad(targets[:, :-1], (1, 0))
-    alone = Team(model, model, 1, False)
+    alone = Team(model, model, 1, False, 512)
     loss = alone.gradients(inputs, targets, 2)
     expected = [p.grad for p in model.parameters()]
     directions = [p.grad.clone() for p in model.matrices()]
     model.zero_grad()
-    team = Team(model, model, 2, False)
+    team = Team(model, model, 2, False, 512)
     try:
         assert team.gradients(inputs, targets, 2) == pytest.approx(loss, rel=1e-5)
         for p, wanted in zip(model.parameters(), expected, strict=True):
@@ -213,10 +216,33 @@ def test_the_loss_is_the_cross_entropy(config: Config) -> None:
         else:
             loss = head_loss(hidden, weight, tokens)
         loss.backward()
-        losses.append((loss.detach(), [p.grad.clone() for p in model.parameters()]))
+        losses.append((loss.detach(), [p.grad.clone() for p in model.dense()]))
     assert torch.allclose(losses[0][0], losses[1][0])
     for mine, wanted in zip(losses[0][1], losses[1][1], strict=True):
         assert torch.allclose(mine, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_drawn_candidates_estimate_the_loss(config: Config) -> None:
+    """The mean over many draws is near the loss over all rows, and so are the gradients."""
+    torch.manual_seed(5)
+    weight = (0.4 * torch.randn(320, 16)).requires_grad_()
+    hidden = torch.randn(1, 40, 16)
+    targets = torch.randint(0, 30, (1, 40))
+    whole = head_loss(hidden, weight, targets)
+    (expected,) = torch.autograd.grad(whole, weight)
+    losses, gradients = [], []
+    for draw in range(200):
+        generator = torch.Generator().manual_seed(draw)
+        others = 30 + torch.randperm(290, generator=generator)[:130]
+        candidates = torch.cat((torch.arange(30), others))
+        loss = head_loss(hidden, weight, targets, candidates)
+        losses.append(loss.detach())
+        gradients.append(torch.autograd.grad(loss, weight)[0])
+    assert float(torch.stack(losses).mean()) == pytest.approx(float(whole.detach()), rel=0.01)
+    mean = torch.stack(gradients).mean(0)
+    assert float((mean - expected).norm() / expected.norm()) < 0.1
+    everything = head_loss(hidden, weight, targets, torch.arange(320))
+    assert torch.allclose(everything, whole)
 
 
 def test_a_file_starts_the_decay(work: Path, config: Config) -> None:
@@ -231,7 +257,7 @@ def test_a_file_starts_the_decay(work: Path, config: Config) -> None:
 
 
 def test_the_export_runs_in_the_exact_engine(
-    trained: train.Run, work: Path, config: Config, tmp_path: Path
+    trained: Loop, work: Path, config: Config, tmp_path: Path
 ) -> None:
     from lmzip.engine.reference import ReferenceEngine
 
@@ -253,7 +279,7 @@ def test_the_export_runs_in_the_exact_engine(
 
 
 def test_the_ladder_measures_float_and_exact(
-    trained: train.Run, work: Path, config: Config, tmp_path: Path
+    trained: Loop, work: Path, config: Config, tmp_path: Path
 ) -> None:
     pytest.importorskip("lmzip._native")
     pytest.importorskip("matplotlib")

@@ -90,6 +90,12 @@ def tensors(config: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
     if not config["tie_word_embeddings"]:
         found["lm_head.weight"] = matrix(config["vocab_size"], width, 4.0)
     found["model.norm.weight"] = gains(width)
+    orders = len(config.get("ngrams", ()))
+    for i in range(orders):
+        rows = (config["ngram_rows"], config["ngram_width"])
+        found[f"model.ngrams.tables.{i}"] = matrix(*rows, 4.0)
+    if orders:
+        found["model.ngrams.proj.weight"] = matrix(width, orders * config["ngram_width"], 2.0)
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
         for name, rows, columns in (
@@ -108,7 +114,7 @@ def tensors(config: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
             for name, rows in (("q", q), ("k", kv), ("v", kv)):
                 bias = rng.standard_normal(rows).astype(np.float32)
                 found[f"{prefix}self_attn.{name}_proj.bias"] = bias
-        if config["model_type"] == "qwen3":
+        if config["model_type"] in ("qwen3", "lmzip"):
             for name in "qk":
                 found[f"{prefix}self_attn.{name}_norm.weight"] = gains(head)
     return found

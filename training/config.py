@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from lmzip.training.shape import Schedule, Shape
+
 
 @dataclasses.dataclass(frozen=True)
 class Group:
@@ -45,49 +47,6 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
-    """The model's sizes, in elements; the vocabulary is the tokenizer's."""
-
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    ffn_width: int
-    head_width: int = 64
-    vocab: int = 8192
-    context: int = 2048
-    norm_eps: float = 1e-6
-    rope_theta: float = 10000.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """Warm-up, stable, decay. Lengths are in tokens; learning rates are those of the plateau."""
-
-    seed: int = 1
-    batch: int = 16384
-    micro_batch: int = 4096
-    stable_length: int = 512
-    decay_length: int = 2048
-    warmup_tokens: int = 3_000_000
-    total_tokens: int = 0
-    """All tokens, decay included; 0: until a file named `decay` lies in the run's folder."""
-    decay_fraction: float = 0.2
-    """The decay's part of all tokens."""
-    muon_lr: float = 0.02
-    muon_momentum: float = 0.95
-    muon_decay: float = 0.02
-    adam_lr: float = 3e-3
-    gain_lr: float = 3e-3
-    clip: float = 1.0
-    checkpoint_minutes: float = 5.0
-    evaluate_steps: int = 1000
-    evaluate_tokens: int = 4096
-    """Of every held-out file, in the course of training."""
-    log_steps: int = 20
-
-
-@dataclasses.dataclass(frozen=True)
 class Config:
     """All of it."""
 
@@ -95,6 +54,8 @@ class Config:
     shape: Shape
     schedule: Schedule
     data: DataConfig
+    card: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What people should know of the model; becomes the pack's notes."""
 
 
 def _data(table: dict[str, Any]) -> DataConfig:
@@ -109,7 +70,10 @@ def load(path: Path) -> Config:
     data = tomllib.loads((path.parent / table["data"]).read_text("utf-8"))
     return Config(
         name=table["name"],
-        shape=Shape(**table["shape"]),
+        shape=Shape(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in table["shape"].items()}
+        ),
         schedule=Schedule(**table.get("schedule", {})),
         data=_data(data),
+        card=table.get("card", {}),
     )

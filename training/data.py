@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from lmzip.training.loop import generator
+from lmzip.training.rows import Rows
+
 from . import text as texts
 from . import tokenizer as tokenizers
 from .config import DataConfig, Group
@@ -46,7 +49,7 @@ def _encode_parts(task: tuple[list[tuple[int, str]], Group, str]) -> list[tuple[
         if _worker.forbidden.hits(raw):
             out.append((len(raw), None))
             continue
-        changed = texts.change(part, group, texts.generator("change", key, index))
+        changed = texts.change(part, group, generator("change", key, index))
         ids = _worker.tokenizer.encode(changed, add_special_tokens=False).ids
         out.append((len(changed.encode()), np.array(ids, np.uint16)))
     return out
@@ -60,7 +63,7 @@ def _slice(parts: list[str], start: float, size: float, key: str) -> Iterator[tu
     total = sum(map(len, parts))
     done, end, count = (int(start) // total) * total, start + size, int(start) // total
     while done < end:
-        for i in texts.generator("pass", key, count).permutation(len(parts)):
+        for i in generator("pass", key, count).permutation(len(parts)):
             if start <= done < end:
                 yield count * len(parts) + int(i), parts[i]
             done += len(parts[i])
@@ -105,10 +108,10 @@ def make_tokenizer(corpora: Path, work: Path, data: DataConfig) -> Path:
     def sample() -> Iterator[str]:
         for group, path, share in _shares(corpora, data):
             documents, _ = texts.training_documents(path, data)
-            parts = texts.cut(documents, texts.generator("cut", data.seed, path.name))
+            parts = texts.cut(documents, generator("cut", data.seed, path.name))
             key = f"tokenizer {path.name}"
             for i, part in _slice(parts, 0, share * data.tokenizer_mb * 1e6, key):
-                yield texts.change(part, group, texts.generator("change", key, i))
+                yield texts.change(part, group, generator("change", key, i))
 
     trained = tokenizers.train(sample(), data.vocab)
     if trained.get_vocab_size() > data.vocab:
@@ -159,7 +162,7 @@ def make_shard(
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for group, path, share in _shares(corpora, data):
             documents, _ = texts.training_documents(path, data)
-            parts = texts.cut(documents, texts.generator("cut", data.seed, path.name))
+            parts = texts.cut(documents, generator("cut", data.seed, path.name))
             size = share * data.shard_mb * 1e6
             chosen = list(_slice(parts, number * size, size, f"{data.seed} {path.name}"))
             step = _TASK_PARTS if len(chosen) < 20 * _TASK_PARTS else 8 * _TASK_PARTS
@@ -181,7 +184,7 @@ def make_shard(
             print(f"shard {number}: {path.name} {report[path.name]}", flush=True)
     _worker = None
     table = np.concatenate(rows)
-    table = table[texts.generator("rows", data.seed, number).permutation(len(table))]
+    table = table[generator("rows", data.seed, number).permutation(len(table))]
     summary = {"rows": len(table), "row": data.row, "files": report}
     target.with_suffix(".json").write_text(json.dumps(summary, indent=1))
     temporary = target.with_suffix(".tmp")
@@ -209,66 +212,9 @@ def prepare(corpora: Path, work: Path, data: DataConfig, processes: int = 2) -> 
         make_shard(corpora, work, data, number, forbidden, processes)
 
 
-@dataclasses.dataclass
-class Place:
-    """Where in the shards training is: everything before it was trained on."""
-
-    epoch: int = 0
-    shard: int = 0
-    group: int = 0
-    index: int = 0
-    """Sequences of the group already used."""
-
-
-class Rows:
-    """Training sequences from the shards of a folder.
-
-    Rows come in groups of 64 in a random order, anew every epoch; a group's rows are cut into
-    sequences of the wanted length, which are shuffled.
-    """
-
-    GROUP = 64
-
-    def __init__(self, work: Path, seed: int, row: int) -> None:
-        self.seed = seed
-        self.shards = [
-            np.memmap(path, "<u2", "r").reshape(-1, row)
-            for path in sorted(work.glob("shard-*.u16"))
-        ]
-        if not self.shards:
-            raise FileNotFoundError("no shards to train on")
-        self._cached: tuple[tuple[int, ...], NDArray[np.int64]] | None = None
-
-    def _group(self, place: Place, length: int) -> NDArray[np.int64]:
-        """The sequences [count, length] of the group at `place`."""
-        key = (place.epoch, place.shard, place.group, length)
-        if self._cached is None or self._cached[0] != key:
-            shard = self.shards[place.shard]
-            order = texts.generator("order", self.seed, place.epoch, place.shard)
-            first = place.group * self.GROUP
-            rows = order.permutation(len(shard))[first : first + self.GROUP]
-            sequences = shard[np.sort(rows)].astype(np.int64).reshape(-1, length)
-            shuffle = texts.generator("sequences", self.seed, *key)
-            self._cached = key, sequences[shuffle.permutation(len(sequences))]
-        return self._cached[1]
-
-    def next(self, place: Place, count: int, length: int) -> NDArray[np.int64]:
-        """The next sequences [count, length]; moves `place` on."""
-        out: list[NDArray[np.int64]] = []
-        while count:
-            group = self._group(place, length)
-            taken = group[place.index : place.index + count]
-            out.append(taken)
-            count -= len(taken)
-            place.index += len(taken)
-            if place.index >= len(group):
-                self.skip_group(place)
-        return np.concatenate(out)
-
-    def skip_group(self, place: Place) -> None:
-        """Move to the next group, shard or epoch."""
-        place.group, place.index = place.group + 1, 0
-        if place.group * self.GROUP >= len(self.shards[place.shard]):
-            place.shard, place.group = place.shard + 1, 0
-        if place.shard >= len(self.shards):
-            place.epoch, place.shard = place.epoch + 1, 0
+def read_shards(work: Path, seed: int, row: int) -> Rows:
+    """The training sequences of a folder's shards. Raises FileNotFoundError if there are none."""
+    paths = sorted(work.glob("shard-*.u16"))
+    if not paths:
+        raise FileNotFoundError("no shards to train on")
+    return Rows([np.memmap(path, "<u2", "r").reshape(-1, row) for path in paths], seed)

@@ -17,10 +17,10 @@ from tokenizers import Tokenizer as Backend
 from lmzip.models.vocabulary import TokenTable, token_table
 from lmzip.text.tokenizer import Tokenizer
 from lmzip.text.vocabulary import Vocabulary
+from lmzip.training import model as models
+from lmzip.training.model import Model, token_loss
 
 from . import config as configs
-from . import model as models
-from .model import Model, token_loss
 
 M = TypeVar("M")
 

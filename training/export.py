@@ -19,9 +19,12 @@ from .tokenizer import START
 
 def hub_config(shape: Shape) -> dict[str, Any]:
     """The config.json of that shape."""
+    kind: dict[str, Any] = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+    if shape.ngrams:
+        sizes = {"ngram_rows": shape.ngram_rows, "ngram_width": shape.ngram_width}
+        kind = {"model_type": "lmzip", "ngrams": list(shape.ngrams), **sizes}
     return {
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
+        **kind,
         "hidden_size": shape.width,
         "intermediate_size": shape.ffn_width,
         "num_hidden_layers": shape.layers,
@@ -53,6 +56,8 @@ def last_checkpoint(folder: Path) -> Path:
 def write_folder(shape: Shape, checkpoint: Path, tokenizer: Path, target: Path) -> None:
     """A Hugging Face folder: config.json, tokenizer.json, model.safetensors in binary32."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["model"]
+    for i, table in enumerate(state.pop("ngrams.tables", ())):
+        state[f"ngrams.tables.{i}"] = table
     target.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": value.float().contiguous() for name, value in state.items()}
     save_file(tensors, str(target / "model.safetensors"), {"format": "pt"})
@@ -66,10 +71,32 @@ def export(config: Config, work: Path, checkpoint: Path | None = None) -> Path:
     """Write the folder `<run>/export` and the pack `<run>/<name>.lmzpack`; returns the pack."""
     folder = work / config.name
     checkpoint = checkpoint or last_checkpoint(folder)
-    return export_pack(config.name, config.shape, checkpoint, work / "tokenizer.json", folder)
+    notes = card(config, checkpoint, folder / "train.log")
+    tokenizer = work / "tokenizer.json"
+    return export_pack(config.name, config.shape, checkpoint, tokenizer, folder, notes)
 
 
-def export_pack(name: str, shape: Shape, checkpoint: Path, tokenizer: Path, target: Path) -> Path:
+def card(config: Config, checkpoint: Path, log: Path) -> dict[str, str]:
+    """A pack's notes: what the configuration says, tokens, and the last measurement."""
+    progress = torch.load(checkpoint, map_location="cpu", weights_only=True)["progress"]
+    measured = [line for line in log.read_text("utf-8").splitlines() if "held-out" in line]
+    notes = dict(config.card)
+    notes["tokens"] = f"{progress['tokens'] / 1e6:.1f} M" + notes.pop("tokens before", "")
+    if measured:
+        groups = measured[-1].partition("bits/byte: ")[2].split()
+        pairs = zip(groups[::2], groups[1::2], strict=True)
+        notes["bits per byte"] = "of held-out texts: " + ", ".join(f"{n} {v}" for n, v in pairs)
+    return notes
+
+
+def export_pack(
+    name: str,
+    shape: Shape,
+    checkpoint: Path,
+    tokenizer: Path,
+    target: Path,
+    notes: dict[str, str] | None = None,
+) -> Path:
     """Write `<target>/export` and `<target>/<name>.lmzpack`; returns the latter."""
     from lmzip.engine.reference import ReferenceEngine
     from lmzip.engine.selftest import selftest_digest
@@ -78,6 +105,8 @@ def export_pack(name: str, shape: Shape, checkpoint: Path, tokenizer: Path, targ
 
     write_folder(shape, checkpoint, tokenizer, target / "export")
     pack = build_pack(read_folder(target / "export", name))
+    if notes is not None:
+        pack = dataclasses.replace(pack, notes=notes)
     file = target / f"{name}.lmzpack"
     answer = selftest_digest(ReferenceEngine(pack))
     write_pack(dataclasses.replace(pack, selftest=answer), file)

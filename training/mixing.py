@@ -157,7 +157,10 @@ def learn_start(model: CodecModel, texts: Iterator[tuple[str, bytes]]) -> Mixing
         print(f"{name}: {len(text):,} bytes to {len(job.encoder.finish()):,}", flush=True)
     rows, final_rows, cells = mixer.native.sizes
     weights, uses = np.zeros(rows * INPUTS, np.int16), np.zeros(rows, np.uint32)
-    finals, final_uses = np.zeros(final_rows * FINAL_INPUTS, np.int32), np.zeros(final_rows, np.uint32)
+    finals, final_uses = (
+        np.zeros(final_rows * FINAL_INPUTS, np.int32),
+        np.zeros(final_rows, np.uint32),
+    )
     maps = np.zeros(cells, np.uint16)
     mixer.native.state(weights, uses, finals, final_uses, maps)
     sets = np.cumsum(mixer.native.set_sizes)[:-1].tolist()

@@ -42,13 +42,13 @@ from lmzip.engine import RADIX, Pack
 from lmzip.format import Thoughts
 from lmzip.models.source import load_model
 from lmzip.report.plots import require_matplotlib
+from lmzip.training.model import Model, head_loss, token_loss
+from lmzip.training.optimizer import Optimizer
+from lmzip.training.shape import Schedule, Shape
 
-from .config import Schedule, Shape
 from .export import export_pack
 from .homes import TASK as HOMES
 from .lookup import CLOSE, FILLER, OPEN, Batch, Task, tokenizer_json, vocabulary_size
-from .model import Model, head_loss, token_loss
-from .optimizer import Optimizer
 from .orbits import TASK as ORBITS
 
 TASKS = (HOMES, ORBITS)

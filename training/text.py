@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import lzma
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,6 @@ _QUOTES = {
     "\u2014": "--", "\u2013": "-", "\u2026": "...",
 }  # fmt: skip
 _ASCII = str.maketrans(_QUOTES)
-
-
-def generator(*key: int | str) -> np.random.Generator:
-    """A generator of its own for every key: nothing depends on the order of work."""
-    return np.random.default_rng([zlib.crc32(str(k).encode()) for k in key])
 
 
 def read_documents(path: Path) -> list[str]:

@@ -42,6 +42,7 @@ Subcommands (see 'lmzip COMMAND --help'):
   pair        two files in one, the second given the first
   complexity  what two files say of each other, in bits
   distance    how far documents are from each other, as a matrix and a tree
+  train       a model of one's own, from texts
   schemes     what a file costs given thoughts, by who pays for them
   scaling     bits given a text, against parameters and against thoughts
   lab         experiments on knowledge, memory and scaling, by streams that decode
@@ -59,7 +60,7 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 _SUBCOMMANDS = (
     "models", "info", "measure", "compare", "corpora", "pair", "complexity", "distance", "schemes",
-    "scaling", "lab",
+    "scaling", "train", "lab",
 )  # fmt: skip
 """Modules of this package, each with the command of its name."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .say import clean
 
-__all__ = ["CodingBar", "ModelBar"]
+__all__ = ["CodingBar", "ModelBar", "TrainingBar"]
 
 
 def _bar(**options: Any) -> Any:
@@ -37,6 +37,28 @@ class CodingBar:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class TrainingBar:
+    """Tokens trained on, and bits a token; notices stand above it."""
+
+    def __init__(self, total: int, *, show: bool) -> None:
+        self._bar: Any = None
+        if show and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit=" tokens", unit_scale=True, leave=False,
+                             desc="training", file=sys.stderr, dynamic_ncols=True)  # fmt: skip
+
+    def __call__(self, tokens: int, bits: float) -> None:
+        """Set the tokens done so far, and the bits a token of the last of them."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{bits:.2f} bits a token", refresh=False)
+            self._bar.update(tokens - self._bar.n)
+
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -173,7 +173,9 @@ def cache_bytes(
     slots = -(-min(longest, ring) // 64) * 64
     weights = rows * (config.vocab + 8 * config.ffn_width) * 8
     mixer_streams, bits = _mixer_shape(reference, tokens, primed)
-    mixing = mixer_bytes(bits, config.vocab, mixer_streams, tokens + primed) if reference.mixing else 0
+    mixing = (
+        mixer_bytes(bits, config.vocab, mixer_streams, tokens + primed) if reference.mixing else 0
+    )
     return config.cache_bytes(rows, slots) + weights + mixing
 
 

@@ -19,6 +19,8 @@ __all__ = [
     "INT8_MAX",
     "INT8_STEP",
     "LOG2E",
+    "NGRAM_FACTORS",
+    "NGRAM_MIX",
     "NUMERICS_VERSION",
     "PLANE",
     "PRECISION",
@@ -85,6 +87,10 @@ PRECISION = 24
 
 RADIX = 256
 """A token is two digits, high = token // RADIX and low = token % RADIX."""
+
+NGRAM_FACTORS = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F)
+NGRAM_MIX = 0x2C1B3C6D
+"""The hash of the last tokens, the latest first (NUMERICS.md, section 4)."""
 
 _SIN = [1.0, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800, 1 / 6227020800]
 _COS = [1.0, -1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800, 1 / 479001600, -1 / 87178291200]

@@ -9,7 +9,10 @@ from typing import Any
 
 from ..errors import CorruptError
 
-__all__ = ["ModelConfig"]
+__all__ = ["NGRAM_ORDERS", "ModelConfig"]
+
+NGRAM_ORDERS = 4
+"""The longest n-grams that have a hash."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,11 @@ class ModelConfig:
     qkv_bias: bool = False
     qk_norm: bool = False
     tied: bool = False
+    ngrams: tuple[int, ...] = ()
+    """Orders of the hashed n-grams that have rows beside the embedding (NUMERICS.md, section 4)."""
+    ngram_rows: int = 0
+    ngram_width: int = 0
+    """Rows of each order's table, and elements of a row; 0 without n-grams."""
 
     def __post_init__(self) -> None:
         limits = {
@@ -57,6 +65,18 @@ class ModelConfig:
             raise CorruptError("model config: head_width must be even for rotary positions")
         if not (isinstance(self.norm_eps, float) and 0.0 < self.norm_eps < 1.0):
             raise CorruptError(f"model config: norm_eps={self.norm_eps!r} is outside (0, 1)")
+        sizes = self.ngram_rows, self.ngram_width
+        if self.ngrams:
+            if list(self.ngrams) != sorted(set(self.ngrams)) or not all(
+                isinstance(n, int) and 2 <= n <= NGRAM_ORDERS for n in self.ngrams
+            ):
+                raise CorruptError(f"model config: ngrams={self.ngrams!r} are no ascending orders")
+            if not all(isinstance(n, int) for n in sizes) or not (
+                1 <= sizes[0] <= 1 << 24 and 1 <= sizes[1] <= 1 << 10
+            ):
+                raise CorruptError(f"model config: n-gram tables of {sizes!r} are out of range")
+        elif sizes != (0, 0):
+            raise CorruptError("model config: n-gram tables without n-grams")
         if not all(0 <= t < self.vocab for t in (self.bos, *self.suppressed)):
             raise CorruptError("model config: a special token lies outside the vocabulary")
 
@@ -83,18 +103,32 @@ class ModelConfig:
     def parameters(self) -> int:
         """Number of weights in the matrices (scales and biases not counted)."""
         layer = self.width * (self.qkv_rows + self.heads * self.head_width + 3 * self.ffn_width)
-        return self.layers * layer + self.vocab * self.width * (1 if self.tied else 2)
+        ngrams = len(self.ngrams) * self.ngram_width * (self.ngram_rows + self.width)
+        return self.layers * layer + self.vocab * self.width * (1 if self.tied else 2) + ngrams
+
+    @property
+    def memory(self) -> int:
+        """Tokens before the current one that its n-grams look at."""
+        return max(self.ngrams, default=1) - 1
 
     def to_json(self) -> str:
-        """The canonical JSON: sorted keys, no blanks, so that equal configs are equal bytes."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        """The canonical JSON: sorted keys, no blanks, so that equal configs are equal bytes.
+
+        A model without n-grams has no fields for them.
+        """
+        fields = dataclasses.asdict(self)
+        if not self.ngrams:
+            for name in ("ngrams", "ngram_rows", "ngram_width"):
+                del fields[name]
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
         """Parse what `to_json` wrote. Raises CorruptError on anything else."""
         try:
             fields: dict[str, Any] = json.loads(text)
-            fields["suppressed"] = tuple(fields.get("suppressed", ()))
+            for name in ("suppressed", "ngrams"):
+                fields[name] = tuple(fields.get(name, ()))
             return cls(**fields)
         except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
             raise CorruptError(f"model config: {error}") from None

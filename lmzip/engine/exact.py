@@ -17,6 +17,8 @@ from .arithmetic import (
     FLOOR,
     INT8_MAX,
     INT8_STEP,
+    NGRAM_FACTORS,
+    NGRAM_MIX,
     WIDE_MAX,
     WIDE_STEP,
     hadamard_block,
@@ -28,6 +30,7 @@ __all__ = [
     "exponent",
     "hadamard",
     "head_norm",
+    "ngram_index",
     "norm_quantize",
     "power_of_two",
     "project",
@@ -234,6 +237,20 @@ class IntMatmul:
             )
             total += part.to(torch.int32)
         return total
+
+
+def ngram_index(tokens: Tensor, order: int, rows: int) -> Tensor:
+    """The row [B, T] of each token's n-gram: NUMERICS.md, section 4.
+
+    `tokens` [B, order - 1 + T] begins with the tokens before the first of them.
+    """
+    count = tokens.shape[1] - order + 1
+    key = torch.zeros_like(tokens[:, :count])
+    for back, factor in enumerate(NGRAM_FACTORS[:order]):
+        first = order - 1 - back
+        key = (key + tokens[:, first : first + count] * factor) & 0xFFFFFFFF
+    key = ((key ^ (key >> 15)) * NGRAM_MIX) & 0xFFFFFFFF
+    return (key * rows) >> 32
 
 
 def project(matmul: IntMatmul, q: Tensor, step: Tensor, weight: Tensor, scale: Tensor) -> Tensor:

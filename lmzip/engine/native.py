@@ -86,6 +86,7 @@ class NativeEngine:
         self.config = pack.config
         config = dataclasses.asdict(pack.config)
         config["score_scale"] = pack.config.score_scale
+        config["memory"] = pack.config.memory
         try:
             self._model = extension.Model(config, dict(pack.tensors), threads, isa or "")
         except ValueError as error:

@@ -29,6 +29,7 @@ from .exact import (
     exponent,
     hadamard,
     head_norm,
+    ngram_index,
     norm_quantize,
     power_of_two,
     project,
@@ -77,10 +78,13 @@ class ReferenceCache:
         self.key_steps = torch.zeros(shape, device=device)
         self.value_steps = torch.zeros(shape, device=device)
         self.slot_position = torch.full((slots,), -1, dtype=torch.int64, device=device)
+        self.before = torch.full((streams, config.memory), config.bos, device=device)
+        """The last tokens of every stream that n-grams look at."""
 
     def keep(self, rows: NDArray[np.int64]) -> None:
         index = torch.from_numpy(rows).to(self.keys.device)
         self.streams = len(rows)
+        self.before = self.before[index]
         for name in ("keys", "values", "key_steps", "value_steps"):
             setattr(self, name, getattr(self, name).index_select(1, index))
 
@@ -202,6 +206,8 @@ class ReferenceEngine:
         rows = batch * count
         x = hadamard(weights["embed.weight"][ids.reshape(-1)].to(torch.float32))
         x = x * weights["embed.scale"][ids.reshape(-1), None]
+        if config.ngrams:
+            x = self._add_ngrams(x, ids, cache)
         plan = _AttentionPlan(self, cache, count)
         for layer in range(config.layers):
             prefix = f"layers.{layer}."
@@ -218,6 +224,19 @@ class ReferenceEngine:
             x = x + self._project(q, step, prefix + "down")
         cache.position += count
         return x.view(batch, count, -1)
+
+    def _add_ngrams(self, x: Tensor, ids: Tensor, cache: ReferenceCache) -> Tensor:
+        """x [B T, D] and what the rows of the tokens' n-grams say; section 4 of NUMERICS.md."""
+        config = self.config
+        tokens = torch.cat((cache.before, ids), dim=1)
+        for order in config.ngrams:
+            known = tokens[:, config.memory - order + 1 :]
+            index = ngram_index(known, order, config.ngram_rows).reshape(-1)
+            q = self._weights[f"ngrams.{order}.rows"][index]
+            step = self._weights[f"ngrams.{order}.steps"][index, None]
+            x = x + self._project(q, step, f"ngrams.{order}.proj")
+        cache.before = tokens[:, tokens.shape[1] - config.memory :]
+        return x
 
     def _project(self, q: Tensor, step: Tensor, name: str) -> Tensor:
         return project(

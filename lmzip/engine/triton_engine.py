@@ -20,6 +20,7 @@ from triton.runtime.interpreter import InterpretedFunction
 
 from ..errors import DeviceMemoryError, EngineError
 from .arithmetic import INT8_MAX, RADIX, rope_table
+from .exact import ngram_index
 from .interface import Cache, Engine
 from .triton.launch import CacheView, Kernels, Tiles
 from .triton.probe import probe_kernel, require_exact
@@ -67,8 +68,8 @@ class TritonCache:
 
     Position p lives in slot p while p < sinks, then in slot sinks + (p - sinks) mod ring. The ring
     is longer than the window by a chunk, so that a chunk can be written before it is attended to.
-    The memory is taken once; a dropped stream's part of it lies idle. Each cache has a CUDA stream
-    of its own, on which everything for its tokens runs in order.
+    The memory is taken once; a dropped stream's part of it lies idle. Each cache runs on a CUDA
+    stream of its own.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class TritonCache:
             self.angles = engine.angles(length)
             self.rows = torch.arange(streams, dtype=torch.int32, device=device)
             self.start = torch.zeros(1, dtype=torch.int32, device=device)
+            self.before = torch.full((streams, config.memory), config.bos, device=device)
         self.warm = False
         """Whether a single token has been fed since the streams last changed."""
         self.graph: _Graph | None = None
@@ -118,7 +120,8 @@ class TritonCache:
     def keep(self, rows: NDArray[np.int64]) -> None:
         assert len(set(rows.tolist())) == len(rows), "a stream can be kept once"
         with self.engine.launching(self.on):
-            self.rows = self.rows[torch.from_numpy(rows).to(self.rows.device)]
+            index = torch.from_numpy(rows).to(self.rows.device)
+            self.rows, self.before = self.rows[index], self.before[index]
         self.warm, self.graph = False, None
 
     def spread(self) -> None:
@@ -128,6 +131,7 @@ class TritonCache:
             for stored in (self.keys, self.values, self.key_steps, self.value_steps):
                 stored.copy_(stored[:, row : row + 1].clone().expand_as(stored))
             self.rows = torch.arange(self._made_for, dtype=torch.int32, device=self.rows.device)
+            self.before = self.before.repeat(self._made_for, 1)
         self.warm, self.graph = False, None
 
     def chunk(self, tokens: int) -> int:
@@ -359,10 +363,12 @@ class TritonEngine:
         if tokens.min() < 0 or tokens.max() >= self.config.vocab:
             raise ValueError("a token beyond the vocabulary")
         with self.launching(cache.on):
-            ids = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
+            new = torch.from_numpy(np.ascontiguousarray(tokens)).to(self.device)
+            ids = torch.cat((cache.before, new), dim=1)
+            cache.before = ids[:, count:]
             try:
                 if count == 1 and self.graphs:
-                    return self._step(ids[:, 0], cache)
+                    return self._step(ids, cache)
                 finals = self._slices(ids, cache)
                 x = torch.cat(finals, dim=1) if len(finals) > 1 else finals[0]
                 q, steps = self._final(x.reshape(batch * count, -1))
@@ -373,21 +379,24 @@ class TritonEngine:
         return TritonPredictions(self, cache.on, q, steps, (batch, count))
 
     def _slices(self, ids: Tensor, cache: TritonCache) -> list[Tensor]:
-        """Residual streams [B, T', D], one behind the other, of tokens [B, T]."""
-        batch, count = ids.shape
+        """Residual streams [B, T', D], one behind the other, of tokens [B, T].
+
+        `ids` [B, memory + T] begins with the tokens before them that n-grams look at.
+        """
+        batch, memory = len(ids), self.config.memory
+        count = ids.shape[1] - memory
         finals: list[Tensor] = []
         done = 0
         while done < count:
             part = cache.chunk(count - done)
             cache.start.fill_(cache.position)
             try:
-                x = self._layers(ids[:, done : done + part].reshape(-1).contiguous(), cache)
+                x = self._layers(ids[:, done : done + memory + part], cache)
             except torch.cuda.OutOfMemoryError:
                 if part == 1:
                     raise
                 cache.slice_rows = batch * (part // 2)  # what was written is written again
-                _log.warning("%s is short of memory: going on with slices half as long",
-                             self.device)  # fmt: skip
+                _log.warning("%s is short of memory: slices are half as long now", self.device)
                 continue
             finals.append(x.view(batch, part, -1))
             cache.position += part
@@ -395,9 +404,16 @@ class TritonEngine:
         return finals
 
     def _layers(self, ids: Tensor, cache: TritonCache) -> Tensor:
-        """Residual stream [B T, D] after the last layer of tokens [B T] at cache.start onwards."""
+        """Residual stream [B T, D] after the last layer of ids [B, memory + T] (`_slices`)."""
         config, weights, kernels = self.config, self._weights, self.kernels
-        x = kernels.embed(ids, weights["embed.weight"], weights["embed.scale"])
+        flat = ids[:, config.memory :].reshape(-1).contiguous()
+        x = kernels.embed(flat, weights["embed.weight"], weights["embed.scale"])
+        for order in config.ngrams:
+            known = ids[:, config.memory - order + 1 :]
+            index = ngram_index(known, order, config.ngram_rows).reshape(-1)
+            name = f"ngrams.{order}."
+            q, steps = weights[name + "rows"][index], weights[name + "steps"][index]
+            kernels.product(q, steps, *self._matrix(name + "proj"), residual=x)
         for layer in range(config.layers):
             prefix = f"layers.{layer}."
             view = cache.view(layer)
@@ -440,7 +456,7 @@ class TritonEngine:
         return self.kernels.frequencies(self.kernels.low(q, steps, *self._head, top, digits))
 
     def whole_step(self, ids: Tensor, cache: TritonCache) -> tuple[Tensor, ...]:
-        """q, steps, frequencies of the high digits, greatest logits, after one token a stream [B].
+        """q, steps, frequencies of the high digits, greatest logits, after ids [B, memory + 1].
 
         Nothing in it depends on the host's knowledge of the position, so it can be replayed.
         """
@@ -448,7 +464,7 @@ class TritonEngine:
         return q, steps, *self.high(q, steps)
 
     def _step(self, ids: Tensor, cache: TritonCache) -> TritonPredictions:
-        """One token a stream: launched twice, then captured, then replayed."""
+        """One token a stream, after ids' others: launched twice, then captured, then replayed."""
         cache.start.fill_(cache.position)
         if cache.graph is not None:
             result = cache.graph.replay(ids)
@@ -471,13 +487,13 @@ class _Graph:
     """`TritonEngine.whole_step` captured as a CUDA graph for a cache and its present streams."""
 
     def __init__(self, engine: TritonEngine, cache: TritonCache) -> None:
-        self._tokens = torch.zeros(cache.streams, dtype=torch.int64, device=engine.device)
+        self._tokens = cache.before.new_zeros(cache.streams, engine.config.memory + 1)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, stream=cache.on, capture_error_mode="thread_local"):
             self._result = engine.whole_step(self._tokens, cache)
 
     def replay(self, ids: Tensor) -> tuple[Tensor, ...]:
-        """The step for tokens [B] at cache.start; the result is the caller's own."""
+        """The step for tokens [B, memory + 1] at cache.start; the result is the caller's own."""
         self._tokens.copy_(ids)
         self._graph.replay()
         return tuple(part.clone() for part in self._result)

@@ -121,6 +121,11 @@ def expected_tensors(config: ModelConfig) -> dict[str, tuple[np.dtype[Any], tupl
     matrix("embed", config.vocab, config.width)
     if not config.tied:
         matrix("head", config.vocab, config.width)
+    for order in config.ngrams:
+        rows = (config.ngram_rows, config.ngram_width)
+        expected[f"ngrams.{order}.rows"] = (np.dtype("i1"), rows)
+        expected[f"ngrams.{order}.steps"] = (f4, (config.ngram_rows,))
+        matrix(f"ngrams.{order}.proj", config.width, config.ngram_width)
     for layer in range(config.layers):
         prefix = f"layers.{layer}"
         expected[f"{prefix}.attention_norm"] = (f4, (config.width,))
@@ -238,12 +243,15 @@ class Pack:
         for key, tensor in self.tensors.items():
             if key.endswith(".weight") and tensor.min() < TILE_OFFSET - INT8_MAX:
                 raise CorruptError(f"{name}: {key} holds -128, which is no weight")
+            if key.endswith(".rows") and tensor.min() < -INT8_MAX:
+                raise CorruptError(f"{name}: {key} holds -128, which is no weight")
 
     def matrix(self, name: str) -> NDArray[np.int8]:
         """The weights [N, K] of that name, untiled: a copy."""
         columns = {
             "o": self.config.heads * self.config.head_width,
             "down": self.config.ffn_width,
+            "proj": self.config.ngram_width,
         }.get(name.rpartition(".")[2], self.config.width)
         rows = len(self.tensors[f"{name}.scale"])
         return untile_matrix(self.tensors[f"{name}.weight"], rows, columns)

@@ -21,7 +21,13 @@ from pathlib import Path
 
 from ..errors import LmzipError, UsageError
 
-__all__ = ["COMPRESSORS", "Compressor", "command_compressor", "installed_compressors"]
+__all__ = [
+    "COMPRESSORS",
+    "Compressor",
+    "command_compressor",
+    "installed_compressors",
+    "zstd_with_dictionary",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +48,20 @@ def _zstd_compress(data: bytes) -> bytes:
     import zstandard
 
     return zstandard.ZstdCompressor(level=19).compress(data)
+
+
+def zstd_with_dictionary(samples: Sequence[bytes], size: int = 112_640) -> Callable[[bytes], bytes]:
+    """Compression by zstd -19 with a dictionary of `size` bytes trained on the samples.
+
+    Raises UsageError if they are too few for one.
+    """
+    import zstandard
+
+    try:
+        dictionary = zstandard.train_dictionary(size, list(samples), level=19)
+    except zstandard.ZstdError as error:
+        raise UsageError(f"zstd trains no dictionary on these texts: {error}") from None
+    return zstandard.ZstdCompressor(level=19, dict_data=dictionary).compress
 
 
 def _zstd_decompress(data: bytes) -> bytes:

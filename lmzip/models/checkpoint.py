@@ -21,7 +21,8 @@ _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 _BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 """Endings of names that are no weights: they follow from the configuration."""
 
-SUPPORTED = ("llama", "mistral", "qwen2", "qwen3")
+SUPPORTED = ("llama", "mistral", "qwen2", "qwen3", "lmzip")
+"""The last is Qwen3 with rows for hashed n-grams: what `training` makes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Architecture:
     tied: bool
     qkv_bias: bool
     qk_norm: bool
+    ngrams: tuple[int, ...] = ()
+    ngram_rows: int = 0
+    ngram_width: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +143,7 @@ def architecture_from_config(config: dict[str, Any]) -> Architecture:
     if "partial_rotary_factor" in rope and rope["partial_rotary_factor"] != 1.0:
         raise UnsupportedModelError("partial rotary positions are not supported")
     theta = config.get("rope_theta", rope.get("rope_theta", 10000.0))
+    own = kind == "lmzip"
     return Architecture(
         model_type=kind,
         layers=int(_number(config, "num_hidden_layers")),
@@ -154,7 +159,10 @@ def architecture_from_config(config: dict[str, Any]) -> Architecture:
         rope_scaling=dict(rope) or None,
         tied=bool(config.get("tie_word_embeddings", False)),
         qkv_bias=kind == "qwen2",
-        qk_norm=kind == "qwen3",
+        qk_norm=kind in ("qwen3", "lmzip"),
+        ngrams=tuple(int(order) for order in config.get("ngrams", ())) if own else (),
+        ngram_rows=int(_number(config, "ngram_rows")) if own else 0,
+        ngram_width=int(_number(config, "ngram_width")) if own else 0,
     )
 
 

@@ -32,7 +32,7 @@ from ..files import atomic_output
 from .checkpoint import Architecture, Checkpoint, rope_turns
 from .vocabulary import TokenTable, token_table
 
-__all__ = ["build_pack", "with_tensors", "write_pack"]
+__all__ = ["build_pack", "rebuild_pack", "with_tensors", "write_pack"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -85,14 +85,17 @@ def _config(arch: Architecture, table: TokenTable, bos: int) -> ModelConfig:
         qkv_bias=arch.qkv_bias,
         qk_norm=arch.qk_norm,
         tied=arch.tied,
+        ngrams=arch.ngrams,
+        ngram_rows=arch.ngram_rows,
+        ngram_width=arch.ngram_width,
     )
 
 
 class _Builder:
     """Collects the tensors of one pack."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.get = checkpoint.tensor
+    def __init__(self, get: Callable[[str], NDArray[np.float64]]) -> None:
+        self.get = get
         self.tensors: Tensors = {}
 
     def matrix(self, name: str, rows: NDArray[np.float64]) -> None:
@@ -104,7 +107,19 @@ class _Builder:
     def vector(self, name: str, source: str) -> None:
         self.tensors[name] = self.get(source).astype(np.float32)
 
-    def layer(self, index: int, arch: Architecture) -> None:
+    def ngrams(self, arch: Architecture | ModelConfig) -> None:
+        """The rows of n-grams, rotated, and each order's columns of the projection."""
+        for i, order in enumerate(arch.ngrams):
+            rows = self.get(f"model.ngrams.tables.{i}")
+            block = hadamard_block(rows.shape[1])
+            name = f"ngrams.{order}"
+            rounded, steps = _quantize_rows(_rotate_rows(rows) * block)
+            self.tensors[f"{name}.rows"], self.tensors[f"{name}.steps"] = rounded, steps
+            proj = self.get("model.ngrams.proj.weight")
+            first = i * arch.ngram_width
+            self.matrix(f"{name}.proj", proj[:, first : first + arch.ngram_width])
+
+    def layer(self, index: int, arch: Architecture | ModelConfig) -> None:
         source, target = f"model.layers.{index}.", f"layers.{index}."
         get = self.get
         self.vector(f"{target}attention_norm", f"{source}input_layernorm.weight")
@@ -142,7 +157,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
         table = token_table(checkpoint.tokenizer_json, arch.vocab, checkpoint.bos)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptError(f"{checkpoint.name}: bad tokenizer: {error!r}") from None
-    builder = _Builder(checkpoint)
+    builder = _Builder(checkpoint.tensor)
     total = arch.layers + 2
     report = progress or (lambda what, done, total: None)
 
@@ -154,6 +169,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     if not arch.tied:
         builder.matrix("head", extended(checkpoint.tensor("lm_head.weight")))
     builder.vector("norm", "model.norm.weight")
+    builder.ngrams(arch)
     report("converting", 2, total)
     for index in range(arch.layers):
         builder.layer(index, arch)
@@ -181,6 +197,28 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
         notes=dict(checkpoint.notes),
         selftest="",
     )
+
+
+def rebuild_pack(
+    base: Pack, tensor: Callable[[str], NDArray[np.float64]], name: str, notes: dict[str, str]
+) -> Pack:
+    """A pack of the shape and the tokens of `base` with other weights, without a self-test answer.
+
+    `tensor` gives weights by their Hugging Face names, as in a checkpoint.
+    """
+    builder, config = _Builder(tensor), base.config
+    builder.matrix("embed", tensor("model.embed_tokens.weight"))
+    if not config.tied:
+        builder.matrix("head", tensor("lm_head.weight"))
+    builder.vector("norm", "model.norm.weight")
+    builder.ngrams(config)
+    for index in range(config.layers):
+        builder.layer(index, config)
+    for key, value in base.tensors.items():
+        if key.startswith(("tokens.", "rope.", "mixing.")):
+            builder.tensors[key] = np.array(value)
+    identity = pack_identity(config, builder.tensors)
+    return Pack(config, builder.tensors, identity, name, base.tokenizer_json, notes, "")
 
 
 def with_tensors(pack: Pack, tensors: Tensors) -> Pack:
@@ -217,11 +255,12 @@ def _write_safetensors(tensors: Tensors, metadata: dict[str, str], file: BinaryI
     """The tiled matrices first and on multiples of 64 bytes, where vector loads want them.
 
     The format leaves no room between tensors, but the sizes of tiled matrices are multiples of 64,
-    and its header may end in blanks.
+    and its header may end in blanks. Then the rows of n-grams: one of 64 bytes is one cache line.
     """
 
     def order(name: str) -> tuple[int, str]:
-        return (0 if tensors[name].ndim == 4 else 9 - tensors[name].itemsize, name)
+        tiled, rows = tensors[name].ndim == 4, tensors[name].dtype == np.int8
+        return (0 if tiled else 1 if rows else 10 - tensors[name].itemsize, name)
 
     names = sorted(tensors, key=order)
     header: dict[str, Any] = {"__metadata__": metadata}

@@ -17,7 +17,6 @@ from ..extension import extension, load_error
 from ..format import ModelReference
 from ..mix import MixingStart
 from ..text import Tokenizer, Vocabulary
-
 from .registry import default_name, known_model, known_models
 from .store import ModelStore
 

@@ -225,6 +225,22 @@ class ModelStore:
                 raise ModelNotFoundError(f"{source}: no such file or folder")
             return self._convert(checkpoint, None, progress or _nothing)
 
+    def require_free(self, name: str, *, force: bool = False) -> None:
+        """Raise UsageError or ModelError if no model may be installed under that name."""
+        if any(model.name == name for model in known_models()):
+            raise UsageError(f"{name!r} is a known model's name; choose another")
+        if self.path(name).exists() and not force:
+            raise ModelError(f"model {name!r} exists already (--force replaces it)")
+
+    def install(self, pack: Pack, *, force: bool = False) -> Pack:
+        """Write a pack with its self-test answer under its name. Raises as `require_free` does."""
+        from .convert import write_pack
+
+        with self._lock(pack.name):
+            self.require_free(pack.name, force=force)
+            write_pack(pack, self.path(pack.name))
+        return Pack.open(self.path(pack.name), verify=False)
+
     def remove(self, name: str) -> None:
         """Delete an installed pack. Raises ModelNotFoundError, UsageError for an embedded one."""
         if (_EMBEDDED / self.path(name).name).is_file():

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import Shape
+from ..engine.arithmetic import NGRAM_FACTORS, NGRAM_MIX
+from .shape import Shape
 
 
 class Norm(nn.Module):
@@ -55,7 +56,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], seen: Tensor) -> Tensor:
         batch, length, _ = x.shape
-        weights = [self.q_proj.weight, self.k_proj.weight, self.v_proj.weight]
+        weights: list[Tensor] = [self.q_proj.weight, self.k_proj.weight, self.v_proj.weight]
         qkv = F.linear(x, torch.cat(weights).to(x.dtype))
         qkv = qkv.view(batch, length, -1, self.head).transpose(1, 2)
         q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
@@ -134,6 +135,44 @@ class Layer(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x).to(compute)).to(x.dtype)
 
 
+_WORD = 0xFFFFFFFF
+
+
+def ngram_rows(tokens: Tensor, order: int, rows: int, bos: int = 0) -> Tensor:
+    """The row of every token's n-gram in its table (NUMERICS.md, section 4), like `tokens`.
+
+    `tokens` is [batch, length]; before its first token every sequence has start tokens.
+    """
+    key = torch.zeros_like(tokens)
+    for back in range(order):
+        earlier = F.pad(tokens, (back, 0), value=bos)[:, : tokens.shape[1]]
+        key = (key + earlier * NGRAM_FACTORS[back]) & _WORD
+    key = ((key ^ (key >> 15)) * NGRAM_MIX) & _WORD
+    return (key * rows) >> 32
+
+
+class NGrams(nn.Module):
+    """Rows for hashed n-grams, joined and projected to the width by a matrix that starts at 0.
+
+    The rows are looked up outside the compiled graph (`Model.rows`), as most get no gradient.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.orders, self.count, self.bos = shape.ngrams, shape.ngram_rows, shape.bos
+        rows = torch.empty(len(shape.ngrams), shape.ngram_rows, shape.ngram_width)
+        self.tables = nn.Parameter(rows.normal_(0.0, 0.02))
+        self.proj = Linear(shape.width, len(shape.ngrams) * shape.ngram_width, zero=True)
+
+    def index(self, tokens: Tensor) -> Tensor:
+        """Rows of all tables as one list, [batch, length, orders]."""
+        found = [
+            ngram_rows(tokens, order, self.count, self.bos) + i * self.count
+            for i, order in enumerate(self.orders)
+        ]
+        return torch.stack(found, -1)
+
+
 class Model(nn.Module):
     """Tokens [batch, length] to final hidden states; `loss` adds the tied head."""
 
@@ -142,12 +181,16 @@ class Model(nn.Module):
         self.shape = shape
         self.embed_tokens = nn.Embedding(shape.vocab, shape.width)
         nn.init.normal_(self.embed_tokens.weight, 0.0, 0.02)
+        self.ngrams = NGrams(shape) if shape.ngrams else None
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = Norm(shape.width, shape.norm_eps)
         pairs = torch.arange(0, shape.head_width, 2, dtype=torch.float64) / shape.head_width
         angles = torch.outer(
             torch.arange(shape.context, dtype=torch.float64), shape.rope_theta**-pairs
         )
+        self.cosine: Tensor
+        self.sine: Tensor
+        self.seen: Tensor
         self.register_buffer("cosine", angles.cos().float(), persistent=False)
         self.register_buffer("sine", angles.sin().float(), persistent=False)
         seen = torch.ones(shape.context, shape.context).tril()
@@ -155,11 +198,23 @@ class Model(nn.Module):
         self.compute = torch.float32
         """The type of matrix products; the residual stream stays in binary32."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def rows(self, tokens: Tensor) -> Tensor | None:
+        """The rows of the tokens' n-grams, [batch, length, orders * ngram_width]; or None."""
+        if self.ngrams is None:
+            return None
+        tables = self.ngrams.tables.detach().flatten(0, 1)
+        return tables[self.ngrams.index(tokens)].flatten(2)
+
+    def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Final hidden states [batch, length, width]; `rows` as `self.rows` gives them."""
         length = tokens.shape[1]
         rope = (self.cosine[:length], self.sine[:length])
         seen = self.seen[:length, :length]
         x = self.embed_tokens(tokens)
+        if self.ngrams is not None:
+            rows = self.rows(tokens) if rows is None else rows
+            assert rows is not None
+            x = x + self.ngrams.proj(rows.to(self.compute)).to(x.dtype)
         for layer in self.layers:
             x = layer(x, rope, seen, self.compute)
         return self.norm(x).to(self.compute)
@@ -172,18 +227,27 @@ class Model(nn.Module):
         """The norms' gains."""
         return [p for p in self.parameters() if p.ndim == 1]
 
+    def dense(self) -> list[nn.Parameter]:
+        """All parameters but the n-grams' tables."""
+        return [p for p in self.parameters() if p.ndim < 3]
+
 
 CHUNK = 256
 """Tokens whose logits are made at once: they should stay in a cache."""
 
 
-def _chunk_loss(x: Tensor, weight: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Summed cross-entropy in nats, and the probabilities, for x [chunk, width]."""
+def _chunk_loss(
+    x: Tensor, weight: Tensor, targets: Tensor, counts: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Summed cross-entropy in nats, and the probabilities, for x [chunk, width].
+
+    Row i of `weight` stands for `counts[i]` rows like it.
+    """
     logits = F.linear(x, weight).float().clamp(max=_BOUND)
-    total = torch.exp(logits).sum(-1, keepdim=True)
+    powers = torch.exp(logits) * counts
+    total = powers.sum(-1, keepdim=True)
     picked = logits.gather(1, targets[:, None])
-    chances = (torch.exp(logits) * (1 / total)).to(x.dtype)
-    return (torch.log(total) - picked).sum(), chances
+    return (torch.log(total) - picked).sum(), (powers * (1 / total)).to(x.dtype)
 
 
 chunk_loss = _chunk_loss
@@ -193,14 +257,14 @@ class _HeadLoss(torch.autograd.Function):
     """Cross-entropy of a linear head; gradients are made with it, chunk by chunk."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
         loss = x.new_zeros((), dtype=torch.float32)
         cast = weight.to(x.dtype)
         by_x = torch.empty_like(x)
         gradient = x.new_empty(len(x), len(weight))  # by the logits
         for start in range(0, len(x), CHUNK):
             part = slice(start, start + CHUNK)
-            more, gradient[part] = chunk_loss(x[part], cast, targets[part])
+            more, gradient[part] = chunk_loss(x[part], cast, targets[part], counts)
             loss = loss + more
             rows = torch.arange(len(x[part]), device=x.device)
             gradient[part][rows, targets[part]] -= 1
@@ -210,15 +274,34 @@ class _HeadLoss(torch.autograd.Function):
         return loss
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         by_x, by_weight = ctx.saved_tensors
         scale = gradients[0]
-        return by_x * scale.to(by_x.dtype), by_weight * scale, None
+        return by_x * scale.to(by_x.dtype), by_weight * scale, None, None
 
 
-def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Summed cross-entropy in nats of hidden [batch, length, width] with a head [vocab, width]."""
-    return _HeadLoss.apply(hidden.flatten(0, 1), weight, targets.flatten())
+def head_loss(
+    hidden: Tensor, weight: Tensor, targets: Tensor, candidates: Tensor | None = None
+) -> Tensor:
+    """Summed cross-entropy in nats of hidden [batch, length, width] with a head [vocab, width].
+
+    With `candidates`, tokens among which are all targets, only their rows are multiplied: each that
+    is no target stands for as many of the rows left out as the others do, so that the sum of all
+    exponentials is estimated without bias if those were drawn by chance.
+    """
+    flat, wanted = hidden.flatten(0, 1), targets.flatten()
+    if candidates is None:
+        counts = torch.ones(len(weight), device=weight.device)
+        return _HeadLoss.apply(flat, weight, wanted, counts)
+    place = torch.full((len(weight),), -1, device=weight.device)
+    place[candidates] = torch.arange(len(candidates), device=weight.device)
+    wanted = place[wanted]
+    certain = torch.zeros(len(candidates), dtype=torch.bool, device=weight.device)
+    certain[wanted] = True
+    drawn = len(candidates) - int(certain.sum())
+    share = (len(weight) - len(candidates) + drawn) / max(drawn, 1)
+    counts = torch.where(certain, 1.0, share)
+    return _HeadLoss.apply(flat, weight[candidates], wanted, counts)
 
 
 def token_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .config import Schedule
 from .model import Model
+from .shape import Schedule
 
 _STEPS = 5
 _BETA1, _BETA2 = 0.9, 0.98
@@ -50,6 +50,8 @@ class Optimizer:
         self.momentum = [torch.zeros_like(p) for p in self.muon]
         self.first = [torch.zeros_like(p) for p, _ in self.adam]
         self.second = [torch.zeros_like(p) for p, _ in self.adam]
+        self.tables = [model.ngrams.tables] if model.ngrams is not None else []
+        self.table_moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.tables]
         self.count = 0
         self.dtype = model.compute
 
@@ -68,7 +70,19 @@ class Optimizer:
             p.sub_(first / (second.sqrt() + 1e-10), alpha=rate * lr * scale)
         for p in everything:
             p.grad = None
+        for p, (first, second) in zip(self.tables, self.table_moments, strict=True):
+            self._table_step(p, first, second, rate * self.schedule.table_lr)
         return float(norm)
+
+    def _table_step(self, p: Tensor, first: Tensor, second: Tensor, lr: float) -> None:
+        """Adam in one pass over memory, on all rows; leaves a gradient of zeros."""
+        assert p.grad is not None
+        torch._fused_adamw_(
+            [p], [p.grad], [first], [second], [], [torch.tensor(float(self.count))],
+            lr=lr, beta1=_BETA1, beta2=_BETA2, weight_decay=0.0, eps=1e-10,
+            amsgrad=False, maximize=False,
+        )  # fmt: skip
+        p.grad.zero_()
 
     def _muon_step(self, lr: float) -> None:
         beta = self.schedule.muon_momentum
@@ -84,11 +98,15 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
         lists = {"momentum": self.momentum, "first": self.first, "second": self.second}
-        return {**lists, "count": self.count}
+        moments = {"tables": [list(pair) for pair in self.table_moments]}
+        return {**lists, **moments, "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a saved state."""
         for name in ("momentum", "first", "second"):
             for mine, saved in zip(getattr(self, name), state[name], strict=True):
                 mine.copy_(saved)
+        for mine, saved in zip(self.table_moments, state.get("tables", []), strict=True):
+            for a, b in zip(mine, saved, strict=True):
+                a.copy_(b)
         self.count = state["count"]
