@@ -89,8 +89,8 @@ def attempt(target: Target, data: bytes) -> tuple[bool, str | None]:
     return True, None
 
 
-def fuzz(target: Target, inputs: int, seed: int) -> Result:
-    """Run so many inputs."""
+def fuzz(target: Target, inputs: int, seed: int, seconds: float = float("inf")) -> Result:
+    """Run so many inputs, fewer if the seconds are over."""
     rng = random.Random(seed)
     pool = list(target.seeds)
     result = Result()
@@ -98,6 +98,8 @@ def fuzz(target: Target, inputs: int, seed: int) -> Result:
     start = time.monotonic()
     with _memory_limit():
         for number in range(inputs):
+            if time.monotonic() - start > seconds:
+                break
             data = pool[number] if number < len(target.seeds) else target.make(rng, pool)
             traced = number % _TRACED == 0 or number < len(target.seeds)
             before = len(seen)
