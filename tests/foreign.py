@@ -99,7 +99,7 @@ def flat(model: CodecModel, pack: Pack, archives: dict[str, bytes]) -> bytes:
 
 
 def golden() -> bytes:
-    """The golden texts, compressed here and now in the golden archives' ways, but for the long one."""
+    """The golden texts but the long one, compressed here and now as the golden archives are."""
     pack = Pack.open(HERE / "golden-tiny.lmzpack")
     model = load_model(pack, threads=1)
     archives = {

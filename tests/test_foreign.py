@@ -1,7 +1,7 @@
 """Archives decode in C++ alone, here and on other processors by emulation.
 
-Building for another processor and emulating it takes minutes, so these tests run where LMZIP_FOREIGN
-is set, and where a compiler and qemu's user emulation are installed for it.
+Building for another processor and emulating it takes minutes, so these tests run where
+LMZIP_FOREIGN is set, and where a compiler and qemu's user emulation are installed for it.
 """
 
 from __future__ import annotations

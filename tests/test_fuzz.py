@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from .fuzz.__main__ import FOUND
+from .fuzz.base import Target
 from .fuzz.loop import attempt, fuzz
-from .fuzz.targets import TARGETS, Target
+from .fuzz.targets import TARGETS
 
 INPUTS = {"blocks": 150, "tokenizers": 150, "rows": 300, "packs": 200, "gguf": 200, "mixing": 12}
 _NATIVE = {"ranges", "mixing", "blocks"}
@@ -37,7 +38,8 @@ def test_what_once_found_a_fault(path):
 
 def test_the_loop_notices_faults():
     class Wrong(Target):
-        seeds = [b"abc"]
+        def __init__(self) -> None:
+            self.seeds = [b"abc"]
 
         def run(self, data: bytes) -> None:
             if data != b"abc":
