@@ -153,7 +153,7 @@ def test_a_checkpoint_with_a_broken_tokenizer(tmp_path):
     words = json.loads((folder / "tokenizer.json").read_text())
     words["model"]["vocab"] = None
     (folder / "tokenizer.json").write_text(json.dumps(words))
-    with pytest.raises(CorruptError):
+    with pytest.raises(UnsupportedModelError):
         build_pack(read_folder(folder, "x"))
     with pytest.raises(ModelError):
         load_float_model(str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..errors import CorruptError
 from ..format import BlockHead
 from .random_access import ArchiveIndex
 
@@ -31,7 +32,8 @@ def ledger(index: ArchiveIndex) -> list[LedgerItem]:
                 found[name] = found.get(name, 0) + count
         if archive.trailer is not None:
             found |= {name: len(data) for name, data in archive.trailer.parts().items()}
-        assert sum(found.values()) == archive.archive_bytes
+        if sum(found.values()) != archive.archive_bytes:
+            raise CorruptError("the index does not match the blocks")
         items += [LedgerItem(number + 1, name, 8 * count) for name, count in found.items() if count]
     return items
 

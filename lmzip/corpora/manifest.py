@@ -186,7 +186,11 @@ def _file(table: _Table) -> CorpusFile:
 
 def _source(table: _Table) -> Source:
     url = table.take("url", str)
-    if urlsplit(url).scheme not in ("http", "https", "file"):
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:  # brackets that hold no address
+        scheme = ""
+    if scheme not in ("http", "https", "file"):
         raise table.fail(f"{url!r} is no http, https or file URL")
     size_bytes, sha256 = table.get("bytes", int), table.get("sha256", str)
     table.done()

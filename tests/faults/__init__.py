@@ -1,1 +1,1 @@
-"""Faults injected into whole runs of the command: failing calls, kills, a full disk, a loss of power."""
+"""Faults in whole runs of the command: failing calls, kills, a full disk, a loss of power."""

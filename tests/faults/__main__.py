@@ -93,7 +93,9 @@ def _power(harness, arguments, report) -> None:
             disk.follow(outcome.trace)
             disk.ended_well()
             report["power"] += 1
-            report["problems"] += [f"{name}: power: {text}" for text in dict.fromkeys(disk.problems)]
+            report["problems"] += [
+                f"{name}: power: {text}" for text in dict.fromkeys(disk.problems)
+            ]
 
 
 def _kills(harness, arguments, rng, report) -> None:

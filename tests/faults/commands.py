@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-TEXT = b"".join(b"Line %d of a text that is to come back whole.\n" % (i * i % 97) for i in range(60))
+TEXT = b"".join(b"Line %d of a text that must come back whole.\n" % (i * i % 97) for i in range(60))
 OTHER = b"A second text, which is like the first: line 4 of a text.\n" * 8
 
 

@@ -44,7 +44,7 @@ def fill_the_disk(harness, arguments, report) -> None:
         longest = max(map(len, expected.values()), default=0)
         sizes = list(range(0, longest + STEP, STEP))
         if len(sizes) > _MOST:
-            sizes = sizes[:4] + sizes[4:-4 : max(1, len(sizes) // (_MOST - 8))] + sizes[-4:]
+            sizes = sizes[:4] + sizes[4 : -4 : max(1, len(sizes) // (_MOST - 8))] + sizes[-4:]
         if arguments.sample and arguments.sample < 50:
             sizes = sizes[-3:]
         for size in sizes:

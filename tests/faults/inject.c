@@ -47,7 +47,9 @@ int faults_failed(void) { return failed; }
 int faults_kinds(void) { return KINDS; }
 const char *faults_name(int kind) { return names[kind]; }
 
+/* Program code, and what PyTorch's cpuinfo asks of the processor: that library ends with SIGSEGV if it cannot. */
 static int is_code(const char *path) {
+    if (path && (!strncmp(path, "/sys/devices/system/cpu/", 24) || !strcmp(path, "/proc/cpuinfo"))) return 1;
     const char *dot = path ? strrchr(path, '.') : NULL;
     return dot && (!strcmp(dot, ".py") || !strcmp(dot, ".pyc") || !strcmp(dot, ".so") || strstr(path, ".so."));
 }

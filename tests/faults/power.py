@@ -1,9 +1,10 @@
 """A loss of power, judged from the calls that a run made: what was not synchronised may be gone.
 
-After any call the power may go. Then data that no fsync came behind may be missing though the file's
-name is there, and a name may be missing though the call that made it has returned, unless its folder
-was synchronised since; while a removal may have taken effect at once. So: data is synchronised before
-it takes its name, the name before the input goes, and both before the command ends well.
+After any call the power may go. Then data that no fsync came behind may be missing though the
+file's name is there, and a name may be missing though the call that made it has returned, unless
+its folder was synchronised since; while a removal may have taken effect at once. So: data is
+synchronised before it takes its name, the name before the input goes, and both before the command
+ends well.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Disk:
 
     def _name(self, old: str, new: str) -> None:
         if self._file(old).unsynchronised and self._watched(new):
-            self.problems.append(f"{self._watched(new)} has its name before its data is on the disk")
+            self.problems.append(
+                f"{self._watched(new)} has its name before its data is on the disk"
+            )
         self._files[new] = self._file(old)
         self._file(os.path.dirname(new)).unsynchronised = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import time
 from pathlib import Path
 
 from .loop import attempt, fuzz
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TARGETS))
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each target")
     parser.add_argument("--keep", action="store_true", help="write what was found to found/")
     arguments = parser.parse_args()
     if not arguments.names:
@@ -25,10 +27,12 @@ def main() -> int:
     faults = 0
     for name in arguments.names:
         target = TARGETS[name]()
-        result = fuzz(target, arguments.inputs, arguments.seed)
+        before = time.process_time()
+        result = fuzz(target, arguments.inputs, arguments.seed, arguments.seconds)
+        processor = time.process_time() - before
         print(
             f"{name:12}{result.inputs:9} inputs {result.accepted:8} accepted {result.lines:5} lines "
-            f"{result.kept:5} kept {result.seconds:7.1f} s  {len(result.found)} faults",
+            f"{result.kept:5} kept {result.seconds:7.1f} s ({processor:.1f} s of processor)  {len(result.found)} faults",
             flush=True,
         )
         for problem, data in result.found.items():

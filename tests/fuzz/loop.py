@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .targets import Target
+from .base import Target
 
 LIMIT_S = 20
 """For one input, on a busy machine."""
@@ -81,7 +81,9 @@ def attempt(target: Target, data: bytes) -> tuple[bool, str | None]:
         raise
     except BaseException as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "/lmzip/" in f.filename]
-        where = f"{frames[-1].filename.rpartition('/lmzip/')[2]}:{frames[-1].name}" if frames else "?"
+        where = (
+            f"{frames[-1].filename.rpartition('/lmzip/')[2]}:{frames[-1].name}" if frames else "?"
+        )
         return False, f"{type(error).__name__} in {where}: {str(error)[:100]}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -89,8 +91,8 @@ def attempt(target: Target, data: bytes) -> tuple[bool, str | None]:
     return True, None
 
 
-def fuzz(target: Target, inputs: int, seed: int) -> Result:
-    """Run so many inputs."""
+def fuzz(target: Target, inputs: int, seed: int, seconds: float = float("inf")) -> Result:
+    """Run so many inputs, fewer if the seconds are over."""
     rng = random.Random(seed)
     pool = list(target.seeds)
     result = Result()
@@ -98,6 +100,8 @@ def fuzz(target: Target, inputs: int, seed: int) -> Result:
     start = time.monotonic()
     with _memory_limit():
         for number in range(inputs):
+            if time.monotonic() - start > seconds:
+                break
             data = pool[number] if number < len(target.seeds) else target.make(rng, pool)
             traced = number % _TRACED == 0 or number < len(target.seeds)
             before = len(seen)

@@ -27,7 +27,9 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def mutate_bytes(rng: random.Random, data: bytes, pool: Sequence[bytes], words: Sequence[bytes] = ()) -> bytes:
+def mutate_bytes(
+    rng: random.Random, data: bytes, pool: Sequence[bytes], words: Sequence[bytes] = ()
+) -> bytes:
     """The bytes with a few changes: flips, cuts, copies, numbers, words, parts of the pool's."""
     out = bytearray(data)
     for _ in range(1 + int(rng.expovariate(0.7))):
@@ -75,12 +77,16 @@ def mutate_json(rng: random.Random, value: Any) -> Any:
             holder[key] = [holder[key]] if rng.random() < 0.5 else {"a": holder[key]}
         elif choice == 2 and isinstance(holder[key], int | float):
             try:
-                holder[key] = rng.choice((holder[key] + 1, -holder[key], holder[key] * 2, rng.choice(NUMBERS)))
+                holder[key] = rng.choice(
+                    (holder[key] + 1, -holder[key], holder[key] * 2, rng.choice(NUMBERS))
+                )
             except OverflowError:
                 holder[key] = 0
         elif choice == 3:
             other, name = rng.choice(places)
-            holder[key] = copy.deepcopy(other[name]) if key in _keys(holder) and name in _keys(other) else 0
+            holder[key] = (
+                copy.deepcopy(other[name]) if key in _keys(holder) and name in _keys(other) else 0
+            )
         else:
             holder[key] = copy.deepcopy(rng.choice(VALUES))
     return value
@@ -91,7 +97,13 @@ def _keys(holder: Any) -> Any:
 
 
 def _collect(value: Any, places: list[tuple[Any, Any]], most: int) -> None:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, part in items:
         if len(places) >= most:
             return
@@ -106,5 +118,9 @@ def json_text(rng: random.Random, value: Any) -> bytes:
     text = json.dumps(value)
     if rng.random() < 0.05:
         at = rng.randrange(len(text) + 1)
-        text = text[:at] + rng.choice(("", ",", "}", "]", "1e999", "NaN", '"', "{", "9" * 5000)) + text[at:]
+        text = (
+            text[:at]
+            + rng.choice(("", ",", "}", "]", "1e999", "NaN", '"', "{", "9" * 5000))
+            + text[at:]
+        )
     return text.encode("utf-8", "surrogatepass")

@@ -9,10 +9,8 @@ import contextlib
 import functools
 import io
 import json
-import os
 import random
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,24 +20,11 @@ import numpy as np
 from lmzip.errors import LmzipError
 
 from . import mutate
+from .base import Target
+from .native import Mixing, Ranges
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MEMORY_LIMIT = 64 << 20
-
-
-class Target:
-    """Inputs are bytes, so that they can be kept."""
-
-    expected: tuple[type[BaseException], ...] = (LmzipError,)
-    seeds: list[bytes]
-
-    def make(self, rng: random.Random, pool: list[bytes]) -> bytes:
-        """A new input; `pool` has the seeds and inputs that reached new lines."""
-        return mutate.mutate_bytes(rng, rng.choice(pool), pool)
-
-    def run(self, data: bytes) -> None:
-        """Read it."""
-        raise NotImplementedError
 
 
 class _Equal(int):
@@ -91,8 +76,11 @@ def archives() -> list[bytes]:
         for solid in (False, True)[: 1 + (side is None)]:
             model = ModelReference(b"abcd", "x" * number, *PARAMETER_SETS[number], solid=solid)
             header = Header(model, len(text) if number else None, side).pack()
-            kinds = [k for k in BlockKind if not (k == BlockKind.STORED and False)]
-            blocks = [Block(k, len(text), content_crc(text), text, 4 if k.modelled else 0).pack() for k in kinds]
+            kinds = list(BlockKind)
+            blocks = [
+                Block(k, len(text), content_crc(text), text, 4 if k.modelled else 0).pack()
+                for k in kinds
+            ]
             index = tuple((len(text), len(b)) for b in blocks)
             found.append(header + b"".join(blocks) + Trailer(len(header), index, bytes(8)).pack())
     for kind in BlockKind:
@@ -200,10 +188,16 @@ class Blocks(Target):
         from lmzip.codec import CodingParameters
 
         models = tiny_models()
-        texts = [b"The model says how likely each next token is. " * 2, b"\xff\x00 ab", bytes(range(60))]
+        texts = [
+            b"The model says how likely each next token is. " * 2,
+            b"\xff\x00 ab",
+            bytes(range(60)),
+        ]
         settings = [CodingParameters(), CodingParameters(mixing_bits=0, stream_tokens=9),
                     CodingParameters(window=8, stream_tokens=20, streams_at_once=2, mixing_bits=9)]  # fmt: skip
-        self.seeds = [lmzip.compress(t, model=models, parameters=p) for t in texts for p in settings]
+        self.seeds = [
+            lmzip.compress(t, model=models, parameters=p) for t in texts for p in settings
+        ]
 
     def run(self, data: bytes) -> None:
         import lmzip
@@ -249,16 +243,23 @@ class Packs(_File):
         self._header = json.loads(data[8 : 8 + size])
         self._body = data[8 + size :]
         self.seeds = [data[8 : 8 + size]]
-        self._bases = [self._header, {"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}]
+        self._bases = [
+            self._header,
+            {"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}},
+        ]
 
     def make(self, rng: random.Random, pool: list[bytes]) -> bytes:
         base = rng.choice(self._bases)
         if rng.random() < 0.3 and "__metadata__" in base:
             meta = base["__metadata__"]
-            key = rng.choice(("lmzip.config", "lmzip.notes", "lmzip.pack", "lmzip.identity", "lmzip.numerics"))
+            key = rng.choice(
+                ("lmzip.config", "lmzip.notes", "lmzip.pack", "lmzip.identity", "lmzip.numerics")
+            )
             changed: Any = rng.choice(mutate.VALUES)
             if key == "lmzip.config" and rng.random() < 0.8:
-                changed = mutate.json_text(rng, mutate.mutate_json(rng, json.loads(meta[key]))).decode("utf-8", "replace")
+                changed = mutate.json_text(
+                    rng, mutate.mutate_json(rng, json.loads(meta[key]))
+                ).decode("utf-8", "replace")
             return json.dumps(base | {"__metadata__": meta | {key: changed}}).encode()
         return mutate.json_text(rng, mutate.mutate_json(rng, base))
 
@@ -283,7 +284,11 @@ class Tokenizers(Target):
         small = json.loads(tokenizer_json())
         fallback = json.loads(tokenizer_json())
         fallback["pre_tokenizer"] = None
-        fallback["model"] |= {"byte_fallback": True, "vocab": {f"<0x{b:02X}>": b for b in range(256)}, "merges": []}
+        fallback["model"] |= {
+            "byte_fallback": True,
+            "vocab": {f"<0x{b:02X}>": b for b in range(256)},
+            "merges": [],
+        }
         self._bases = [small, fallback]
         self.seeds = [json.dumps(base).encode() for base in self._bases]
 
@@ -323,7 +328,11 @@ class Manifests(Target):
         sources = (Source("https://example.org/x.tar.gz", 7, "a" * 64), Source("file:///x/"))
         local = LocalFiles("{stdlib}", ("*.py",), ("x",))
         self.seeds = [
-            manifest_text(Manifest("n", "about", "free", "https://example.org", files, sources, None, Path("x"))).encode(),
+            manifest_text(
+                Manifest(
+                    "n", "about", "free", "https://example.org", files, sources, None, Path("x")
+                )
+            ).encode(),
             manifest_text(Manifest("n", "about", "free", "", (), (), local)).encode(),
         ]
 
@@ -377,7 +386,9 @@ class Results(_File):
     def __init__(self) -> None:
         from lmzip.measure.results import Measurement
 
-        row = Measurement("a", "0" * 64, "m", "archive", "id", 9, 0.5, 7, 3.5, settings={"window": 3})
+        row = Measurement(
+            "a", "0" * 64, "m", "archive", "id", 9, 0.5, 7, 3.5, settings={"window": 3}
+        )
         self._row = row.as_dict()
         self.seeds = [json.dumps(self._row, sort_keys=True).encode() + b"\n"]
 
@@ -461,86 +472,6 @@ class Ggufs(_File):
 
         checkpoint = read_gguf(self.write(data), "x")
         checkpoint.tensor("model.embed_tokens.weight")
-
-
-class Ranges(Target):
-    """The native range decoder: any payload, any rows."""
-
-    def __init__(self) -> None:
-        self.seeds = [bytes(40), b"\xff" * 40, os.urandom(0) + bytes(range(40))]
-
-    def run(self, data: bytes) -> None:
-        from lmzip.coder.native import NativeDecoder
-
-        rng = np.random.default_rng(zlib.crc32(data))
-        decoder = NativeDecoder(data)
-        for _ in range(6):
-            rows, n = int(rng.integers(1, 5)), int(rng.choice((2, 3, 16, 256)))
-            symbols = decoder.code(rows_of(rng, rows, n))
-            assert symbols.min() >= 0 and symbols.max() < n
-            p1 = rng.choice((1, (1 << 24) - 1, int(rng.integers(1, 1 << 24))), 3).astype(np.int32)
-            bits = decoder.code_bits(p1)
-            assert set(bits.tolist()) <= {0, 1}
-
-
-def rows_of(rng: np.random.Generator, rows: int, n: int) -> Any:
-    """Frequencies [rows, n] of at least 1 that sum to 2^24: flat, skewed, or all but sure."""
-    weights = rng.exponential(size=(rows, n)) ** rng.integers(0, 30, (rows, 1))
-    freqs = np.floor(weights / weights.sum(1, keepdims=True) * ((1 << 24) - n)).astype(np.int32) + 1
-    freqs[np.arange(rows), rng.integers(0, n, rows)] += (1 << 24) - freqs.sum(1, dtype=np.int32)
-    return freqs
-
-
-class Mixing(Target):
-    """The native mixer under any tokens, rows and payloads: what is encoded decodes, and nothing breaks."""
-
-    def __init__(self) -> None:
-        self.seeds = [bytes(30), b"\xff" * 30, bytes(range(30))]
-        rng = np.random.default_rng(5)
-        self._tables = {v: self._table(rng, v) for v in (256, 300, 1000)}
-
-    @staticmethod
-    def _table(rng: np.random.Generator, vocab: int) -> Any:
-        from lmzip.mix import TokenBytes
-
-        parts = [bytes([i]) for i in range(256)]
-        parts += [rng.bytes(int(rng.integers(0, 40))) for _ in range(vocab - 256)]
-        ends = np.cumsum([0, *map(len, parts)]).astype(np.int64)
-        return TokenBytes(ends, np.frombuffer(b"".join(parts), np.uint8))
-
-    def run(self, data: bytes) -> None:
-        from lmzip.coder.native import NativeDecoder, NativeEncoder
-        from lmzip.mix import NativeMixer
-
-        seed = zlib.crc32(data)
-        rng = np.random.default_rng(seed)
-        vocab, streams = int(rng.choice(list(self._tables))), int(rng.integers(1, 4))
-        bits = int(rng.integers(8, 11))
-        steps = [int(rng.integers(1, streams + 1)) for _ in range(12)]
-        steps.sort(reverse=True)
-        tokens = [rng.integers(0, vocab if rng.random() < 0.5 else 3, rows) for rows in steps]
-        primed = rng.integers(0, vocab, int(rng.integers(0, 9)))
-
-        def code(coder: Any, known: bool) -> Iterator[Any]:
-            mixer = NativeMixer(self._tables[vocab], streams, bits)
-            draws = np.random.default_rng(seed + 1)
-            mixer.prime(primed)
-            for step, rows in enumerate(steps):
-                if step == 7:
-                    mixer.restart()
-                now = tokens[step] if known else None
-                digits = rows_of(draws, rows, -(-vocab // 256))
-                high = mixer.code_high(coder, digits, None if now is None else now // 256)
-                yield mixer.code_low(coder, rows_of(draws, rows, 256), high, now)
-
-        encoder = NativeEncoder()
-        for _ in code(encoder, True):
-            pass
-        payload = encoder.finish()
-        for found, now in zip(code(NativeDecoder(payload), False), tokens, strict=True):
-            assert np.array_equal(found, now)
-        for found in code(NativeDecoder(data), False):
-            assert found.min() >= 0 and found.max() < vocab
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
