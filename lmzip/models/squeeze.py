@@ -208,8 +208,8 @@ def squeeze(pack: Pack, *, progress: Progress | None = None) -> Squeezed:
     coding = _Coding(encoder, encoding=True)
     matrices = _matrices(config)
     for number, (name, rows, columns) in enumerate(matrices):
-        table = name.endswith(".rows")
-        numbers = tensors[name] if table else pack.matrix(name)
+        is_table = name.endswith(".rows")
+        numbers = tensors[name] if is_table else pack.matrix(name)
         coding.matrix(rows, columns, numbers, tensors[_scales(name)])
         if progress is not None:
             progress("squeezing", number + 1, len(matrices))
