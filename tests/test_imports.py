@@ -86,11 +86,7 @@ ALLOWED = {
 }
 
 HEAVY = {
-        "engine",
-        "lab",
-        "measure",
-        "torch",
-        "training",
+    "torch": {"engine", "lab", "measure", "training"},
     "triton": {"engine"},
     "transformers": {"measure"},
     "click": {"cli"},

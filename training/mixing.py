@@ -2,9 +2,9 @@
 
     python -m training.mixing MODEL --corpora FOLDER -o PACK
 
-Slices of the training texts, and tables made up here, are coded one after the other by the codec's own loop:
-every text begins with empty tables, but with the weights and maps that the texts before have left. What stands at the
-end, rounded, becomes the tensors `mixing.*` of the pack.
+Slices of the training texts, and tables made up here, are coded one after the other by the codec's
+own loop. Every text begins with empty tables, but with the weights and maps that the texts before it
+have left. The state at the end, rounded, becomes the tensors `mixing.*` of the pack.
 """
 
 from __future__ import annotations
@@ -82,9 +82,10 @@ def slices(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def record(random_: random.Random, words: list[str], number: int) -> dict[str, object]:
     """A made-up record with fields as tables have them."""
+    year, month, day = (random_.randint(*span) for span in ((10, 25), (1, 12), (1, 28)))
     return {
         "id": 10_000 + number,
-        "date": f"20{random_.randint(10, 25)}-{random_.randint(1, 12):02}-{random_.randint(1, 28):02}",
+        "date": f"20{year}-{month:02}-{day:02}",
         "name": " ".join(random_.choices(words, k=2)),
         "amount": round(random_.expovariate(0.01), 2),
         "status": random_.choice(("open", "closed", "closed", "pending")),

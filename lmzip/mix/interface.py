@@ -96,8 +96,8 @@ class TokenBytes:
 class Mixer(Protocol):
     """The streams of a block, from their first token on. R: the first R streams, those that run.
 
-    A step is `code_high`, then `code_low`. The model's frequencies are at least 1 and sum to 2**24 a
-    row. What is known is None when decoding.
+    A step is `code_high`, then `code_low`. The model's frequencies are at least 1 and sum to 2**24
+    a row. What is known is None when decoding.
     """
 
     @property

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["GENERAL_WEIGHTS", "Maps", "Network"]
 
-GENERAL_WEIGHTS = (32,) + (0,) * (INPUTS - 1)
-"""Of every row where a model's pack has no start of its own, in units of 2**-5: those of
-native/mix/general_weights.inl."""
+GENERAL_WEIGHTS = (
+    3577, 118, 245, 169,
+    72, 17, -45, 133, 105, -109, 8, 256, -93, -10, 242, -57,
+    -13, 229, -51, -12, 202, -34, -9, 240, -12, 127, 71, -96,
+    94, 144, -101, 84, 327, -88, 8, 251, -40, 108, 244, -76,
+    6, 79, -50, 0, 132, -6, -1, 113, -6, 85, 80, -69,
+    17, 138, -35, 228, 243, -56, 117, 28, -20, 9, 116, -60,
+)  # fmt: skip
+"""Of every row where a model's pack has no start of its own: those of
+native/mix/general_weights.inl. 4096 is a weight of 1."""
 
 ONE = 1 << 24
 _WEIGHT_LIMIT = (1 << 14) - 1
@@ -95,7 +102,7 @@ class Network:
         self._set_starts = np.array(shape.set_starts[:SETS], np.int64)
         rows = (shape.weight_rows, INPUTS)
         if start is None:
-            self.weights = np.tile(np.array(GENERAL_WEIGHTS, np.int64) * 128, (rows[0], 1))
+            self.weights = np.tile(np.array(GENERAL_WEIGHTS, np.int64), (rows[0], 1))
             self.finals = np.full((shape.finals, 8), 65536 // SETS, np.int64)
         else:
             self.weights = start.weights.reshape(rows).astype(np.int64) * 128

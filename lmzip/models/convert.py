@@ -222,7 +222,7 @@ def rebuild_pack(
 
 
 def with_tensors(pack: Pack, tensors: Tensors) -> Pack:
-    """The pack with this start of mixing (`mixing.*`) instead of its own, under its new identity."""
+    """The pack with this start of mixing (`mixing.*`) instead of its own, newly identified."""
     kept = {name: t for name, t in pack.tensors.items() if not name.startswith("mixing.")}
     everything = {**kept, **tensors}
     identity = pack_identity(pack.config, everything)
