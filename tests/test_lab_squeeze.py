@@ -16,11 +16,14 @@ from lmzip.models.store import ModelStore
 from . import tiny
 
 
-@pytest.fixture(params=["golden", "llama", "qwen2", "qwen3", "untied", "scaled"])
+@pytest.fixture(params=["golden", "llama", "qwen2", "qwen3", "untied", "scaled", "lmzip"])
 def pack(request, tiny_pack, tmp_path):
     if request.param == "golden":
         return tiny_pack
-    kind = request.param if request.param.startswith("qwen") else "llama"
+    kind = request.param if request.param.startswith(("qwen", "lmzip")) else "llama"
+    if kind == "lmzip":
+        changes = {"ngrams": [2, 3], "ngram_rows": 50, "ngram_width": 20}
+        return build_pack(read_folder(tiny.write_folder(tmp_path / "m", kind, **changes), "m"))
     changes = {"tie_word_embeddings": False} if request.param == "untied" else {}
     if request.param == "scaled":  # rotary angles that no base gives
         changes = {"rope_scaling": {"type": "linear", "factor": 3.0}}
@@ -61,6 +64,14 @@ def test_coarser_weights(tiny_pack):
     assert coarsen(tiny_pack) is tiny_pack
     bits = 8 * sizes[4] / tiny_pack.config.parameters()
     assert 2.5 < bits < 4.2
+
+
+def test_coarser_rows_of_ngrams(tmp_path):
+    changes = {"ngrams": [2, 3], "ngram_rows": 50, "ngram_width": 20}
+    pack = build_pack(read_folder(tiny.write_folder(tmp_path / "m", "lmzip", **changes), "m"))
+    coarse = coarsen(pack, step=3)
+    assert (coarse.tensors["ngrams.2.rows"] % 8 == 0).all()
+    assert unsqueeze(squeeze(coarse).data).identity == coarse.identity
 
 
 def test_pruned_weights(tiny_pack):

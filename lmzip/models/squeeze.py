@@ -208,7 +208,9 @@ def squeeze(pack: Pack, *, progress: Progress | None = None) -> Squeezed:
     coding = _Coding(encoder, encoding=True)
     matrices = _matrices(config)
     for number, (name, rows, columns) in enumerate(matrices):
-        coding.matrix(rows, columns, pack.matrix(name), tensors[f"{name}.scale"])
+        is_table = name.endswith(".rows")
+        numbers = tensors[name] if is_table else pack.matrix(name)
+        coding.matrix(rows, columns, numbers, tensors[_scales(name)])
         if progress is not None:
             progress("squeezing", number + 1, len(matrices))
     for name in _vectors(config):
@@ -282,17 +284,26 @@ def _matrices(config: ModelConfig) -> list[tuple[str, int, int]]:
         if name.endswith(".scale"):
             base = name.removesuffix(".scale")
             columns = {
-                "o": config.heads * config.head_width, "down": config.ffn_width
-            }.get(base.rpartition(".")[2], config.width)  # fmt: skip
+                "o": config.heads * config.head_width,
+                "down": config.ffn_width,
+                "proj": config.ngram_width,
+            }.get(base.rpartition(".")[2], config.width)
             found.append((base, shape[0], columns))
+        elif name.endswith(".rows"):
+            found.append((name, shape[0], shape[1]))
     return found
+
+
+def _scales(name: str) -> str:
+    """The tensor with the scales of a matrix's rows, or the steps of a table's."""
+    return f"{name.removesuffix('.rows')}.steps" if name.endswith(".rows") else f"{name}.scale"
 
 
 def _vectors(config: ModelConfig) -> list[str]:
     """Gains and biases, in the order of files."""
     return [
         name for name, (dtype, shape) in sorted(expected_tensors(config).items())
-        if dtype == np.dtype("<f4") and len(shape) == 1 and not name.endswith(".scale")
+        if dtype == np.dtype("<f4") and len(shape) == 1 and not name.endswith((".scale", ".steps"))
     ]  # fmt: skip
 
 
@@ -327,8 +338,11 @@ def unsqueeze(data: bytes) -> Pack:
     tensors: Tensors = {}
     for base, rows, columns in _matrices(config):
         found, scales = coding.matrix(rows, columns, None, None)
-        tensors[f"{base}.weight"] = tile_matrix(found)
-        tensors[f"{base}.scale"] = scales
+        if base.endswith(".rows"):
+            tensors[base] = found
+        else:
+            tensors[f"{base}.weight"] = tile_matrix(found)
+        tensors[_scales(base)] = scales
     for vector in _vectors(config):
         tensors[vector] = coding.floats(expected[vector][1], None)
     if turns is None:
@@ -372,16 +386,20 @@ def coarsen(pack: Pack, *, step: int = 0, prune: float = 0.0) -> Pack:
     unit = 1 << step
     most = INT8_MAX // unit * unit
     for name, _rows, _columns in _matrices(pack.config):
-        weights = pack.matrix(name).astype(np.float64)
-        scales = tensors[f"{name}.scale"].astype(np.float64)
+        table = name.endswith(".rows")
+        weights = (tensors[name] if table else pack.matrix(name)).astype(np.float64)
+        scales = tensors[_scales(name)].astype(np.float64)
         if prune:
             size = np.abs(weights * scales[:, None])
             weights[size < np.quantile(size, prune)] = 0
         grid = _on_grid(scales)
         weights *= (scales / grid.astype(np.float64))[:, None]
         coarse = np.clip(unit * np.rint(weights / unit), -most, most)
-        tensors[f"{name}.weight"] = tile_matrix(coarse.astype(np.int8))
-        tensors[f"{name}.scale"] = grid
+        if table:
+            tensors[name] = coarse.astype(np.int8)
+        else:
+            tensors[f"{name}.weight"] = tile_matrix(coarse.astype(np.int8))
+        tensors[_scales(name)] = grid
     for name in _vectors(pack.config):
         tensors[name] = _eight_bits(tensors[name])
     identity = pack_identity(pack.config, tensors)
