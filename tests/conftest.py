@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+if os.environ.get("LMZIP_TEST_DEVICE", "cpu") == "cpu":
+    # Triton asks once, when it is first imported, whether to interpret. PyTorch's compiler may
+    # import it before the tests of Triton do.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        with contextlib.suppress(ImportError):
+            import triton  # noqa: F401
 
 from lmzip.codec import CodecModel, OneModel
 from lmzip.engine import Pack
