@@ -1,7 +1,7 @@
 """Whether the counts in a GGUF file can be true, before a library believes them.
 
 The gguf library goes through as many fields, tensors and elements as the file claims, whatever its
-size, and takes hours over a false count.
+size.
 """
 
 from __future__ import annotations
