@@ -199,6 +199,9 @@ def strange_tokens():
         b"x" * 70_000, b"\n" + b"y" * 65_530, b"," * 1_100, b"\na,b\n", b"(" * 70, b"]}" * 40,
         b"word word_2 Word", b"\xc3\xa9\xe4\xb8\xad", b"\n\n", b"12.5e7;", b"\0\1\2\xff", b"",
     ]  # fmt: skip
+    for size in (65_536, 65_537):  # of a line, its end included: as far as it is looked back
+        for filling in (b"uvw", b"lmn"):
+            more.append(b"\n" + (filling * size)[: size - 1] + b"\nab")
     parts = [bytes([byte]) for byte in range(256)] + more
     ends = np.cumsum([0, *map(len, parts)])
     return TokenBytes(ends, np.frombuffer(b"".join(parts), np.uint8)), len(more)
@@ -223,6 +226,8 @@ def test_native_equals_reference_on_text(bits):
     parts = [body, body[:250]]
     for token in (0, 6, 1, 3, 2, 3, 2, 4, 5, 4, 4, 5, 7, 8, 9, 10, 11):
         parts += [body[: rng.integers(3, 20)], [256 + token]]
+    for pair in ((12, 13), (14, 15)):
+        parts += [[256 + token, ord("q"), ord("r")] for token in pair * 4]
     rows = np.concatenate([*parts, rng.integers(256, 256 + more, 40)])[None]
     written = []
     for make in (native_mixer, reference_mixer):
