@@ -14,6 +14,7 @@ from ..coder.native import NativeDecoder, NativeEncoder
 from ..errors import CorruptError, UsageError
 from ..extension import extension
 from .reference import ReferenceMixer
+from .shape import INPUTS, Shape
 
 __all__ = [
     "MIXING_VERSION",
@@ -70,13 +71,9 @@ _START = {"weights": "<i1", "finals": "<i2", "maps": "<u2"}
 
 def start_sizes(vocab: int) -> tuple[int, int, int]:
     """How many numbers the weights, finals and maps of a start are."""
-    digits = (vocab + 255) // 256
-    high = (digits - 1).bit_length()
-    groups = -(-high // 5)
-    sizes = [(high + groups - 1 - i) // groups for i in range(groups)] + [4, 4]
-    decisions, nodes = high + 8, sum(1 << size for size in sizes)
-    rows = 16 * decisions + 192 + 4 * nodes + 4096 + 256 * decisions + 2048
-    return rows * 64, decisions * 24 * 8, 20 * 512 + 20 * 768 + 96 * decisions
+    shape = Shape(vocab)
+    cells = shape.history_cells + shape.follower_cells + shape.match_cells
+    return shape.weight_rows * INPUTS, shape.finals * 8, cells
 
 
 class TokenBytes:

@@ -10,12 +10,7 @@ namespace lmzip::mix {
 
 namespace {
 
-constexpr std::size_t kGroupBits = 5;        // of the largest group of a high digit
-constexpr std::uint32_t kMatchTokens = 5;    // equal tokens that make a match
-constexpr std::uint32_t kMatchLongest = 64;  // equal tokens that are counted
-constexpr std::size_t kKeptTokens = 1 << 24;  // of earlier texts; when there are more they are forgotten
 constexpr std::uint32_t kMapLimit = 1023;
-constexpr std::size_t kFollowerCells = 2 * 8 * 3 * 16;  // of a context: branched, place, agreement, run
 constexpr std::uint32_t kStartCount = 10;  // bits that a start's maps count as having seen
 constexpr std::int32_t kFinalRate = 16;    // of the second layer, in units of 2^-14
 constexpr std::uint32_t kOne = 1 << 24;
@@ -68,65 +63,12 @@ struct Decoding {
     static constexpr bool kKnown = false;
 };
 
-using Curve = std::array<std::uint32_t, 33>;
-
-void start_curves(std::vector<Curve>& curves, std::size_t n) {
-    Curve curve;
-    for (std::int32_t j = 0; j < 33; ++j) curve[static_cast<std::size_t>(j)] = squash((j - 16) * 128);
-    curves.assign(n, curve);
-}
-
-std::uint32_t read_curve(const Curve& curve, std::uint32_t place) {
-    const std::uint32_t j = place >> 7, w = place & 127;
-    return static_cast<std::uint32_t>((std::uint64_t{curve[j]} * (128 - w) + std::uint64_t{curve[j + 1]} * w) >> 7);
-}
-
-void learn_curve(Curve& curve, std::uint32_t place, bool bit) {
-    std::uint32_t& nearest = curve[(place >> 7) + ((place & 127) >= 64)];
-    const std::int32_t target = bit ? kOne - 1 : 0, value = static_cast<std::int32_t>(nearest);
-    nearest = static_cast<std::uint32_t>(value + ((target - value) >> 6));
-}
-
 }  // namespace
-
-Shape::Shape(std::size_t v) : vocab(v), digits((v + 255) / 256) {
-    high_bits = static_cast<unsigned>(std::bit_width(digits - 1));
-    bits = high_bits + 8;
-    high_groups = (high_bits + kGroupBits - 1) / kGroupBits;
-    for (std::size_t i = 0; i < high_groups; ++i)  // as equal as can be, the longer ones first
-        groups.push_back(static_cast<unsigned>((high_bits + high_groups - 1 - i) / high_groups));
-    groups.insert(groups.end(), {4, 4});
-    nodes = 0;
-    for (const unsigned group : groups) {
-        first_node.push_back(nodes);
-        nodes += std::size_t{1} << group;
-    }
-    set_sizes = {bits * 16u, kLevels * 8, nodes * 4, 1024 * 4, 256u * bits, 2048};
-    set_total = 0;
-    for (std::size_t i = 0; i < kSets; ++i) {
-        set_starts[i] = set_total;
-        set_total += set_sizes[i];
-    }
-    finals = bits * kLevels;
-}
-
-std::size_t Shape::map_cells() const { return kContexts * 512 + kContexts * kFollowerCells + 32u * bits * 3; }
-
-void Mixer::Product::times(double p) {
-    value *= p;
-    if (value < 0x1p-900) {
-        bits -= std::log2(value);
-        value = 1;
-    }
-}
-
-double Mixer::Product::total() const { return bits - std::log2(value); }
 
 Mixer::Mixer(std::shared_ptr<const Vocabulary> vocabulary, std::size_t streams, unsigned bits, const Start& start,
              const Kernels& kernels)
     : shape_(vocabulary->size()), vocabulary_(std::move(vocabulary)), kernels_(kernels), table_bits_(bits), followers_(bits),
-      slots_(bits + 3), matches_(std::size_t{1} << bits, Place{0, 0}), match_mask_((std::size_t{1} << bits) - 1),
-      texts_(1), streams_(streams), weights_storage_(shape_.set_total * kInputs + 32), finals_(shape_.finals * 8),
+      slots_(bits + 3), texts_(bits), streams_(streams), weights_storage_(shape_.set_total * kInputs + 32), finals_(shape_.finals * 8),
       uses_(shape_.set_total), final_uses_(shape_.finals) {
     const auto at = reinterpret_cast<std::uintptr_t>(weights_storage_.data()) % 64;
     weights_ = weights_storage_.data() + (64 - at) % 64 / sizeof(std::int16_t);
@@ -134,56 +76,50 @@ Mixer::Mixer(std::shared_ptr<const Vocabulary> vocabulary, std::size_t streams, 
         weights_[i] = static_cast<std::int16_t>(start.weights ? start.weights[i] * 128 : kGeneralWeights[i % kInputs]);
     for (std::size_t i = 0; i < finals_.size(); ++i)
         finals_[i] = start.finals ? start.finals[i] * 16 : 65536 / static_cast<std::int32_t>(kSets);
-    history_maps_.reserve(kContexts * 512);
-    for (std::size_t i = 0; i < kContexts * 512; ++i) {
+    history_maps_.reserve(shape_.history_cells);
+    for (std::size_t i = 0; i < shape_.history_cells; ++i) {
         const auto history = static_cast<std::uint32_t>(i % 256);
         const auto seen = history ? static_cast<std::uint32_t>(std::bit_width(history)) - 1 : 0;
         const auto ones = history ? static_cast<std::uint32_t>(std::popcount(history)) - 1 : 0;
         history_maps_.emplace_back(part(5 * ones + 2, 5 * seen + 4), 0);
     }
-    for (std::size_t i = 0; i < kContexts * kFollowerCells; ++i)
+    for (std::size_t i = 0; i < shape_.follower_cells; ++i)
         follower_maps_.emplace_back(part(2 * (i % 16) + 1, 2 * (i % 16) + 2), 2);
-    for (std::size_t i = 0; i < 32 * shape_.bits * 3; ++i) match_maps_.emplace_back(part(4, 5), 1);
+    for (std::size_t i = 0; i < shape_.match_cells; ++i) match_maps_.emplace_back(part(4, 5), 1);
     if (start.maps) {
         const std::uint16_t* p = start.maps;
         for (auto* maps : {&history_maps_, &follower_maps_, &match_maps_})
             for (Cell& cell : *maps) cell = Cell(std::uint32_t{*p++} << 6, kStartCount);
     }
     begin_curves();
-    begin_texts();
+    begin_streams();
 }
 
 void Mixer::begin_curves() {
-    start_curves(node_apm_, shape_.nodes * 4);
-    start_curves(token_apm_, 1024);
-    start_curves(model_apm_, shape_.finals);
+    node_curves_ = Curve::identities(shape_.nodes * 4);
+    token_curves_ = Curve::identities(1024);
+    model_curves_ = Curve::identities(shape_.finals);
 }
 
 void Mixer::forget() {
     followers_ = Followers(table_bits_);
     slots_ = Slots(table_bits_ + 3);
-    kept_tokens_ = kKeptTokens + 1;
+    texts_.forget();
     learned_ = 0;
     begin_curves();
-    begin_texts();
+    begin_streams();
 }
 
-void Mixer::begin_texts() {
-    if (kept_tokens_ > kKeptTokens) {
-        texts_.assign(1, {});
-        std::fill(matches_.begin(), matches_.end(), Place{0, 0});
-        kept_tokens_ = 0;
-    }
+void Mixer::begin_streams() {
+    texts_.begin_streams();
     for (Stream& stream : streams_) {
         stream.state.restart();
-        stream.text = static_cast<std::uint32_t>(texts_.size());
-        stream.match = {0, 0};
-        stream.match_length = 0;
-        texts_.emplace_back();
+        stream.text = texts_.begin();
+        stream.match = {};
     }
 }
 
-void Mixer::restart() { begin_texts(); }
+void Mixer::restart() { begin_streams(); }
 
 void Mixer::begin(Stream& stream) {
     stream.longest = stream.found = 0;
@@ -197,10 +133,7 @@ void Mixer::begin(Stream& stream) {
         ++stream.found;
         if (c < kTokenContexts) stream.longest = c;
     }
-    stream.match_token = -1;
-    const Place& match = stream.match;
-    if (match.text != 0 && match.index < texts_[match.text].size())
-        stream.match_token = texts_[match.text][match.index];
+    stream.match_token = texts_.expected(stream.match);
     stream.token = 0;
 }
 
@@ -209,8 +142,7 @@ void Mixer::begin(Stream& stream) {
 template <class Coder>
 void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std::size_t n, Coder& coder) {
     const unsigned group_bits = shape_.groups[group], all_bits = shape_.bits;
-    unsigned before = 0;  // bits of the token
-    for (std::size_t g = 0; g < group; ++g) before += shape_.groups[g];
+    const unsigned before = shape_.before[group];
     const std::uint32_t known = stream.token;  // when encoding
     const std::uint32_t prefix = known >> (all_bits - before);
 
@@ -241,8 +173,8 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
     x[1] = 128;
     const std::int64_t expected = stream.match_token;
     bool matching = expected >= 0 && static_cast<std::uint32_t>(expected) >> (all_bits - before) == prefix;
-    const std::size_t match_kind = matching ? match_class(stream.match_length) : 0;
-    const std::uint32_t match_run = std::min(stream.match_length, 31u);
+    const std::size_t match_kind = matching ? match_class(stream.match.length) : 0;
+    const std::uint32_t match_run = std::min(stream.match.length, 31u);
     const std::uint32_t last = stream.state.tokens() ? stream.state.token(0) + 1 : 0;
     const std::size_t last_token = last * 0x9E3779B1u >> 22;
     const std::size_t group_class = std::min<std::size_t>(group, 3);
@@ -332,11 +264,11 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         const std::uint32_t mix_p = squash(mix);
 
         const auto curve_place = static_cast<std::uint32_t>(mix + 2048);
-        Curve& by_node = node_apm_[place_of_node * 4 + std::min<std::size_t>(stream.found / 4, 3)];
-        Curve& by_token = token_apm_[(last * 64 + node) * 0x9E3779B1u >> 22];
-        Curve& by_model = model_apm_[final_row];
+        Curve& by_node = node_curves_[place_of_node * 4 + std::min<std::size_t>(stream.found / 4, 3)];
+        Curve& by_token = token_curves_[(last * 64 + node) * 0x9E3779B1u >> 22];
+        Curve& by_model = model_curves_[final_row];
         const std::uint32_t p1 = std::clamp<std::uint32_t>(
-            (mix_p + read_curve(by_node, curve_place) + read_curve(by_token, curve_place) + read_curve(by_model, curve_place)) >> 2,
+            (mix_p + by_node.read(curve_place) + by_token.read(curve_place) + by_model.read(curve_place)) >> 2,
             32, kOne - 32);
 
         const bool bit = coder.bit((known >> shift & 1) != 0, p1);
@@ -347,9 +279,9 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         stream.model_chance *= model_chance;
         all_mixed_.times(mixed_chance);
         all_model_.times(model_chance);
-        learn_curve(by_node, curve_place, bit);
-        learn_curve(by_token, curve_place, bit);
-        learn_curve(by_model, curve_place, bit);
+        by_node.learn(curve_place, bit);
+        by_token.learn(curve_place, bit);
+        by_model.learn(curve_place, bit);
         const std::int32_t target = bit ? 65535 : 0;
         for (std::size_t s = 0; s < kSets; ++s) {
             const std::int32_t step = ((target - mixed_p[s]) * rate_) >> 10;
@@ -436,12 +368,11 @@ void Mixer::low(const std::int32_t* freqs, std::size_t rows, const std::int64_t*
 template <class Coder>
 void Mixer::code_groups(std::size_t first, std::size_t end, std::size_t rows, Coder& coder) {
     for (std::size_t group = first; group < end; ++group) {
-        unsigned before = 0;
-        for (std::size_t g = 0; g < group; ++g) before += shape_.groups[g];
+        const unsigned left = shape_.bits - shape_.before[group];
         for (std::size_t i = 0; i < rows; ++i)
             for (const Context& context : streams_[i].contexts)
                 if (context.follower.run != 0 && context.follower.branched)
-                    slots_.prefetch(slot_key(context.key, group, streams_[i].token >> (shape_.bits - before)));
+                    slots_.prefetch(slot_key(context.key, group, streams_[i].token >> left));
         for (std::size_t i = 0; i < rows; ++i)
             code(streams_[i], group, streams_[i].row, streams_[i].row_size, coder);
     }
@@ -452,9 +383,8 @@ void Mixer::learn_step(std::size_t rows) {
 }
 
 void Mixer::learn_nodes(std::uint64_t key, std::uint32_t token, unsigned times) {
-    unsigned before = 0;
     for (std::size_t group = 0; group < shape_.groups.size(); ++group) {
-        const unsigned group_bits = shape_.groups[group];
+        const unsigned group_bits = shape_.groups[group], before = shape_.before[group];
         Node* slot = slots_.find(slot_key(key, group, token >> (shape_.bits - before)), group_bits);
         std::uint32_t node = 1;
         for (unsigned b = 0; b < group_bits; ++b) {
@@ -463,7 +393,6 @@ void Mixer::learn_nodes(std::uint64_t key, std::uint32_t token, unsigned times) 
             node = node * 2 + bit;
         }
         Slots::use(slot);
-        before += group_bits;
     }
 }
 
@@ -490,37 +419,8 @@ void Mixer::learn(Stream& stream, std::uint32_t token) {
         Followers::write(word, now);
     }
     ++learned_;
-    ++kept_tokens_;
-    texts_[stream.text].push_back(token);
+    texts_.add(stream.text, token, stream.match_token, stream.match);
     stream.state.add(token, *vocabulary_);
-    follow_match(stream, token);
-}
-
-void Mixer::follow_match(Stream& stream, std::uint32_t token) {
-    const std::vector<std::uint32_t>& text = texts_[stream.text];
-    if (stream.match_token == static_cast<std::int64_t>(token)) {
-        stream.match_length = std::min(stream.match_length + 1, kMatchLongest);
-        ++stream.match.index;
-    } else {
-        stream.match = {0, 0};
-        stream.match_length = 0;
-    }
-    if (text.size() < kMatchTokens) return;
-    std::uint64_t h = 0;
-    for (std::size_t i = 0; i < kMatchTokens; ++i) h = fold(h, text[text.size() - 1 - i]);
-    Place& last = matches_[finish(h) >> 20 & match_mask_];
-    if (stream.match.text == 0 && last.text != 0) {
-        const std::vector<std::uint32_t>& other = texts_[last.text];
-        std::uint32_t equal = 0;
-        while (equal < kMatchLongest && equal < last.index && equal < text.size() &&
-               other[last.index - 1 - equal] == text[text.size() - 1 - equal])
-            ++equal;
-        if (equal >= kMatchTokens) {
-            stream.match = last;
-            stream.match_length = equal;
-        }
-    }
-    last = {stream.text, static_cast<std::uint32_t>(text.size())};
 }
 
 void Mixer::prime(const std::int64_t* tokens, std::size_t n) {

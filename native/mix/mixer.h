@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,30 +14,13 @@
 #include "../coder/range_coder.h"
 #include "../kernels.h"
 #include "cells.h"
+#include "curves.h"
+#include "shape.h"
 #include "slots.h"
 #include "text_state.h"
+#include "texts.h"
 
 namespace lmzip::mix {
-
-constexpr std::size_t kInputs = 64;  // the model's, a constant, two of the match, three of every context
-constexpr std::size_t kSets = 6;     // of weights, each of which mixes all inputs
-constexpr std::size_t kLevels = 24;  // of how sure the model is
-
-// How a vocabulary's tokens are cut into groups of bits.
-struct Shape {
-    explicit Shape(std::size_t vocab);
-
-    std::size_t vocab, digits;
-    unsigned high_bits, bits;  // of a high digit, of a token
-    std::vector<unsigned> groups;
-    std::size_t high_groups;  // the first ones, of the high digit
-    std::vector<std::size_t> first_node;  // of each group, among all groups' nodes
-    std::size_t nodes;
-    std::array<std::size_t, kSets> set_sizes, set_starts;
-    std::size_t set_total, finals;
-
-    std::size_t map_cells() const;  // of all maps: histories, followers, matches
-};
 
 // The state that mixing starts with, learned elsewhere. Null pointers: the general one.
 struct Start {
@@ -84,10 +68,6 @@ class Mixer {
                std::uint16_t* maps) const;
 
   private:
-    // Where a text went on after the same tokens.
-    struct Place {
-        std::uint32_t text, index;
-    };
     struct Context {
         std::uint64_t key;
         Follower follower;  // as it was when the step began
@@ -96,8 +76,14 @@ class Mixer {
     struct Product {
         double value = 1;
         double bits = 0;
-        void times(double p);
-        double total() const;
+        void times(double p) {
+            value *= p;
+            if (value < 0x1p-900) {
+                bits -= std::log2(value);
+                value = 1;
+            }
+        }
+        double total() const { return bits - std::log2(value); }
     };
     struct Stream {
         TextState state;
@@ -105,9 +91,8 @@ class Mixer {
         std::array<Context, kContexts> contexts;
         std::size_t longest, found;  // the longest of the token contexts that was seen, how many were
         std::uint32_t text;          // which of the texts is this stream's
-        Place match;                 // where the match goes on
-        std::uint32_t match_length = 0;
-        std::int64_t match_token;    // what it expects, -1 for nothing
+        Match match;
+        std::int64_t match_token;    // what the match expects, -1 for nothing
         std::uint32_t confidence;    // of the model in its greatest high digit
         std::uint32_t token;         // the bits coded so far
         const std::int32_t* row;     // the model's frequencies of the values the digit can still have
@@ -126,8 +111,7 @@ class Mixer {
     void begin(Stream& stream);
     void learn(Stream& stream, std::uint32_t token);
     void learn_nodes(std::uint64_t key, std::uint32_t token, unsigned times);
-    void follow_match(Stream& stream, std::uint32_t token);
-    void begin_texts();
+    void begin_streams();
     void begin_curves();
     std::uint64_t slot_key(std::uint64_t key, std::size_t group, std::uint32_t prefix) const {
         return finish(fold(fold(key, group), prefix));
@@ -140,17 +124,14 @@ class Mixer {
     unsigned table_bits_;
     Followers followers_;
     Slots slots_;
-    std::vector<Place> matches_;  // by the hash of the last tokens; text 0 is none
-    std::size_t match_mask_;
-    std::vector<std::vector<std::uint32_t>> texts_;  // what each stream of this and earlier groups has said
-    std::size_t kept_tokens_ = 0;
+    Texts texts_;
     std::vector<Stream> streams_;
     std::vector<std::int16_t> weights_storage_;
     std::int16_t* weights_;
     std::vector<std::int32_t> finals_;
     std::vector<std::uint32_t> uses_, final_uses_;
     std::vector<Cell> history_maps_, follower_maps_, match_maps_;
-    std::vector<std::array<std::uint32_t, 33>> node_apm_, token_apm_, model_apm_;
+    std::vector<Curve> node_curves_, token_curves_, model_curves_;
     std::size_t rows_ = 0;
     bool asked_ = false;
     std::uint64_t learned_ = 0;  // tokens
