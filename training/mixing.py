@@ -3,8 +3,8 @@
     python -m training.mixing MODEL --corpora FOLDER -o PACK
 
 Slices of the training texts, and tables made up here, are coded one after the other by the codec's
-own loop. Every text begins with empty tables, but with the weights and maps that the texts before it
-have left. The state at the end, rounded, becomes the tensors `mixing.*` of the pack.
+own loop. Every text begins with empty tables, but with the weights and maps that the texts before
+it have left. The state at the end, rounded, becomes the tensors `mixing.*` of the pack.
 """
 
 from __future__ import annotations

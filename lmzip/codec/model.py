@@ -14,6 +14,7 @@ from ..engine import NUMERICS_VERSION, Engine, ModelConfig
 from ..errors import MemoryLimitError
 from ..format import ModelReference
 from ..mix import (
+    MAX_KEPT_TOKENS,
     MIXING_VERSION,
     Mixer,
     MixingStart,
@@ -173,9 +174,10 @@ def cache_bytes(
     slots = -(-min(longest, ring) // 64) * 64
     weights = rows * (config.vocab + 8 * config.ffn_width) * 8
     mixer_streams, bits = _mixer_shape(reference, tokens, primed)
-    mixing = (
-        mixer_bytes(bits, config.vocab, mixer_streams, tokens + primed) if reference.mixing else 0
-    )
+    mixing = 0
+    if reference.mixing:
+        kept = tokens + primed + (MAX_KEPT_TOKENS if reference.solid else 0)
+        mixing = mixer_bytes(bits, config.vocab, mixer_streams, kept)
     return config.cache_bytes(rows, slots) + weights + mixing
 
 

@@ -5,6 +5,7 @@ NUMERICS.md, section 13, is the specification. Two implementations give the same
 """
 
 from .interface import (
+    MAX_KEPT_TOKENS,
     MIXING_VERSION,
     Mixer,
     MixingStart,
@@ -16,6 +17,7 @@ from .interface import (
 )
 
 __all__ = [
+    "MAX_KEPT_TOKENS",
     "MIXING_VERSION",
     "Mixer",
     "MixingStart",

@@ -17,6 +17,7 @@ from .reference import ReferenceMixer
 from .shape import INPUTS, Shape
 
 __all__ = [
+    "MAX_KEPT_TOKENS",
     "MIXING_VERSION",
     "Mixer",
     "MixingStart",
@@ -33,6 +34,9 @@ MIXING_VERSION = 1
 MIN_BITS = 8
 
 MAX_VOCAB = 1 << 19
+
+MAX_KEPT_TOKENS = 1 << 24
+"""Of earlier blocks; when there are more, they are forgotten."""
 
 _STREAM_BYTES = 1 << 18
 """What a stream has said, at most, apart from its tokens."""
@@ -180,10 +184,15 @@ def table_bits(tokens: int, limit: int) -> int:
 
 
 def mixer_bytes(bits: int, vocab: int, streams: int, tokens: int) -> int:
-    """Bytes of the tables and of what is kept for every stream and token, at most."""
-    decisions = 8 + ((vocab + 255) // 256 - 1).bit_length()
-    weights = (4800 + 288 * decisions) * 256 + decisions * 24 * 16 * 132
-    return (584 << bits) + weights + streams * _STREAM_BYTES + 8 * tokens
+    """Bytes of the tables and of what is kept for every stream and token, at most.
+
+    `tokens` are all that may be kept: those of a block, in a solid archive MAX_KEPT_TOKENS more.
+    """
+    shape = Shape(vocab)
+    curves = shape.node_curves + shape.token_curves + shape.model_curves
+    cells = shape.history_cells + shape.follower_cells + shape.match_cells
+    learned = shape.weight_rows * (2 * INPUTS + 4) + shape.finals * 36 + 132 * curves + 4 * cells
+    return (584 << bits) + learned + streams * _STREAM_BYTES + 8 * tokens
 
 
 def new_mixer(
