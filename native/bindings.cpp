@@ -305,6 +305,7 @@ void bind_mixer(nb::module_& m) {
                  self.prime(tokens.data(), tokens.shape(0));
              })
         .def("restart", &Mixer::restart)
+        .def("count_uses", &Mixer::count_uses)
         .def("forget", &Mixer::forget)
         .def("state",
              [](Mixer& self, Array<std::int16_t, 1> weights, Array<std::uint32_t, 1> uses, Array<std::int32_t, 1> finals,

@@ -14,6 +14,7 @@
 namespace lmzip {
 
 constexpr std::size_t kTile = 16;  // rows of a matrix that lie together
+constexpr std::size_t kMixInputs = 64, kMixSets = 6;  // of adaptive mixing
 
 constexpr std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 constexpr std::size_t padded(std::size_t n) { return round_up(n, 16); }
@@ -118,10 +119,10 @@ struct Kernels {
     float (*greatest)(const float* l, std::size_t n);
     // w[n] = rint(EXP2(l - top) 2^22), n a multiple of 16; returns their sum (n <= 256).
     std::int32_t (*token_weights)(const float* l, float top, std::size_t n, std::int32_t* w);
-    // The sum of w[i] x[i], n a multiple of 32. Section 13.
-    std::int32_t (*mix_dot)(const std::int16_t* w, const std::int16_t* x, std::size_t n);
-    // w[i] moves by floor((x[i] step + 2^14) / 2^15), n a multiple of 32. Section 13.
-    void (*mix_learn)(std::int16_t* w, const std::int16_t* x, std::size_t n, std::int16_t step);
+    // Section 13, kMixSets rows of kMixInputs weights: the sums of w[s][i] x[i].
+    void (*mix_dots)(const std::int16_t* const* w, const std::int16_t* x, std::int32_t* sums);
+    // w[s][i] moves by floor((x[i] steps[s] + 2^14) / 2^15), within its limits; a row of step 0 stays as it is.
+    void (*mix_learn)(std::int16_t* const* w, const std::int16_t* x, const std::int16_t* steps);
 };
 
 }  // namespace lmzip

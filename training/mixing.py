@@ -150,6 +150,7 @@ def learn_start(model: CodecModel, texts: Iterator[tuple[str, bytes]]) -> Mixing
     parameters = LEVELS[2].parameters
     cut = parameters.stream_tokens, parameters.streams_at_once
     mixer = NativeMixer(model.token_bytes, parameters.streams_at_once, TABLE_BITS)
+    mixer.native.count_uses()
     for name, text in texts:
         mixer.native.forget()
         job = encode_job(model.tokenizer.tokenize(text), *cut, mixer=mixer)

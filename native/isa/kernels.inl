@@ -15,5 +15,5 @@
 constexpr Kernels table(const char* name) {
     return {name,     kAttendRows, embed,  norm_quantize, rotate_quantize, gate_quantize, multiply,
             rotary,   attend, logits,        greatest,        token_weights,
-            mix_dot,  mix_learn};
+            mix_dots, mix_learn};
 }

@@ -165,7 +165,7 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         const Context& context = stream.contexts[c];
         if (context.follower.run == 0) continue;
         if (context.follower.branched)
-            branched[branched_count++] = {slots_.find(slot_key(context.key, group, prefix), group_bits), c, nullptr};
+            branched[branched_count++] = {slots_.find(context.slot_key, group_bits), c, nullptr};
         if (context.follower.token >> (all_bits - before) == prefix)
             following[following_count++] = {c, context.follower.token, nullptr, false};
     }
@@ -182,8 +182,7 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         (byte_class(stream.state.byte(0)) * 8 + byte_class(stream.state.byte(1))) * 32 + group_class;
     const std::size_t length_class = std::min<std::size_t>(stream.longest + (stream.found > 9 ? 7 : 0), 15);
 
-    std::uint32_t total = 0;  // at most 2^24
-    for (std::size_t i = 0; i < n; ++i) total += static_cast<std::uint32_t>(row[i]);
+    std::uint32_t total = stream.row_total;
     std::size_t width = std::size_t{1} << (group < shape_.high_groups ? shape_.high_bits - before
                                                                      : all_bits - before);
     std::uint32_t node = 1;
@@ -251,13 +250,16 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         for (std::size_t s = 0; s < kSets; ++s) {
             const std::size_t r = shape_.set_starts[s] + rows[s];
             weights[s] = weights_ + r * kInputs;
-            ++uses_[r];
-            mixed[s] = std::clamp(kernels_.mix_dot(weights[s], x, kInputs) >> 12, -kStretchLimit, kStretchLimit);
+            if (counting_) ++uses_[r];
+        }
+        kernels_.mix_dots(weights.data(), x, mixed.data());
+        for (std::size_t s = 0; s < kSets; ++s) {
+            mixed[s] = std::clamp(mixed[s] >> 12, -kStretchLimit, kStretchLimit);
             mixed_p[s] = static_cast<std::int32_t>(squash(mixed[s]) >> 8);
         }
         const std::size_t final_row = decision * kLevels + level;
         std::int32_t* final_weights = &finals_[final_row * 8];
-        ++final_uses_[final_row];
+        if (counting_) ++final_uses_[final_row];
         std::int32_t sum = 0;
         for (std::size_t s = 0; s < kSets; ++s) sum += (final_weights[s] * mixed[s]) >> 8;
         const std::int32_t mix = std::clamp(sum >> 8, -kStretchLimit, kStretchLimit);
@@ -283,10 +285,10 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
         by_token.learn(curve_place, bit);
         by_model.learn(curve_place, bit);
         const std::int32_t target = bit ? 65535 : 0;
-        for (std::size_t s = 0; s < kSets; ++s) {
-            const std::int32_t step = ((target - mixed_p[s]) * rate_) >> 10;
-            if (step != 0) kernels_.mix_learn(weights[s], x, kInputs, static_cast<std::int16_t>(step));
-        }
+        std::array<std::int16_t, kSets> steps;
+        for (std::size_t s = 0; s < kSets; ++s)
+            steps[s] = static_cast<std::int16_t>(((target - mixed_p[s]) * rate_) >> 10);
+        kernels_.mix_learn(weights.data(), x, steps.data());
         const std::int32_t final_step = ((target - static_cast<std::int32_t>(mix_p >> 8)) * kFinalRate) >> 10;
         for (std::size_t s = 0; s < kSets; ++s)
             final_weights[s] = std::clamp(final_weights[s] + ((mixed[s] * final_step + 1024) >> 11), -524287, 524287);
@@ -326,6 +328,7 @@ void Mixer::code(Stream& stream, std::size_t group, const std::int32_t* row, std
     for (std::size_t i = 0; i < branched_count; ++i) Slots::use(branched[i].slot);
     stream.row = row;
     stream.row_size = n;
+    stream.row_total = total;
 }
 
 template <class Coder>
@@ -345,6 +348,7 @@ void Mixer::high(const std::int32_t* freqs, std::size_t rows, const std::int64_t
         stream.mixed_chance = stream.model_chance = 1;
         stream.row = freqs + i * shape_.digits;
         stream.row_size = shape_.digits;
+        stream.row_total = kOne;
         stream.confidence = confidence(*std::max_element(stream.row, stream.row + shape_.digits));
         if (Coder::kKnown) stream.token = static_cast<std::uint32_t>(known[i]) << 8;
     }
@@ -359,6 +363,7 @@ void Mixer::low(const std::int32_t* freqs, std::size_t rows, const std::int64_t*
         stream.mixed_chance = stream.model_chance = 1;
         stream.row = freqs + i * 256;
         stream.row_size = 256;
+        stream.row_total = kOne;
         if (Coder::kKnown) stream.token = static_cast<std::uint32_t>(known[i]);
     }
     code_groups(shape_.high_groups, shape_.groups.size(), rows, coder);
@@ -370,16 +375,35 @@ void Mixer::code_groups(std::size_t first, std::size_t end, std::size_t rows, Co
     for (std::size_t group = first; group < end; ++group) {
         const unsigned left = shape_.bits - shape_.before[group];
         for (std::size_t i = 0; i < rows; ++i)
-            for (const Context& context : streams_[i].contexts)
-                if (context.follower.run != 0 && context.follower.branched)
-                    slots_.prefetch(slot_key(context.key, group, streams_[i].token >> left));
+            for (Context& context : streams_[i].contexts)
+                if (context.follower.run != 0 && context.follower.branched) {
+                    context.slot_key = slot_key(context.key, group, streams_[i].token >> left);
+                    slots_.prefetch(context.slot_key);
+                }
         for (std::size_t i = 0; i < rows; ++i)
             code(streams_[i], group, streams_[i].row, streams_[i].row_size, coder);
     }
 }
 
+// The slots of contexts that are about to branch are on their way while the streams before learn.
 void Mixer::learn_step(std::size_t rows) {
-    for (std::size_t i = 0; i < rows; ++i) learn(streams_[i], streams_[i].token);
+    constexpr std::size_t kAhead = 2;
+    for (std::size_t i = 0; i < rows + kAhead; ++i) {
+        if (i < rows) prefetch_branches(streams_[i]);
+        if (i >= kAhead) learn(streams_[i - kAhead], streams_[i - kAhead].token);
+    }
+}
+
+void Mixer::prefetch_branches(const Stream& stream) const {
+    for (const Context& context : stream.contexts) {
+        const Follower& follower = context.follower;
+        if (follower.run == 0 || follower.branched || follower.token == stream.token) continue;
+        for (std::size_t group = 0; group < shape_.groups.size(); ++group) {
+            const unsigned left = shape_.bits - shape_.before[group];
+            slots_.prefetch(slot_key(context.key, group, follower.token >> left));
+            if (group > 0) slots_.prefetch(slot_key(context.key, group, stream.token >> left));
+        }
+    }
 }
 
 void Mixer::learn_nodes(std::uint64_t key, std::uint32_t token, unsigned times) {
@@ -428,7 +452,7 @@ void Mixer::prime(const std::int64_t* tokens, std::size_t n) {
     Stream& stream = streams_[0];
     for (std::size_t i = 0; i < n; ++i) {
         stream.state.keys(stream.keys);
-        for (std::size_t c = 0; c < kContexts; ++c) stream.contexts[c] = {stream.keys[c], {0, 0, false}};
+        for (std::size_t c = 0; c < kContexts; ++c) stream.contexts[c] = {stream.keys[c], {0, 0, false}, 0};
         stream.match_token = -1;
         learn(stream, static_cast<std::uint32_t>(tokens[i]));
     }

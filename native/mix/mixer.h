@@ -55,22 +55,24 @@ class Mixer {
     // All streams begin anew; what was learned stays.
     void restart();
 
-    // A new block begins with the weights and maps learned so far: for training a start.
+    // For training a start: from now on count how often each row of weights is used; a new block begins with
+    // the weights and maps learned so far.
+    void count_uses() { counting_ = true; }
     void forget();
 
     // Of the last digits coded: bits by the mixed probabilities and by the model's, [rows] each.
     void costs(double* mixed, double* model) const;
     // What all tokens so far would have cost by the model alone, in bits.
     double model_bits() const { return all_model_.total(); }
-    // The present weights [set_total][kInputs] and [finals][8], how often each row was used, and the maps,
-    // for training a start.
+    // The present weights [set_total][kInputs] and [finals][8], how often each row was used, and the maps.
     void state(std::int16_t* weights, std::uint32_t* uses, std::int32_t* finals, std::uint32_t* final_uses,
                std::uint16_t* maps) const;
 
   private:
     struct Context {
         std::uint64_t key;
-        Follower follower;  // as it was when the step began
+        Follower follower;       // as it was when the step began
+        std::uint64_t slot_key;  // of the group that is being coded, if the follower is branched
     };
     // A product of probabilities: fewer logarithms than bits.
     struct Product {
@@ -97,6 +99,7 @@ class Mixer {
         std::uint32_t token;         // the bits coded so far
         const std::int32_t* row;     // the model's frequencies of the values the digit can still have
         std::size_t row_size;
+        std::uint32_t row_total;     // their sum
         double mixed_chance, model_chance;  // of the digit that was coded last
     };
 
@@ -117,6 +120,7 @@ class Mixer {
         return finish(fold(fold(key, group), prefix));
     }
     void learn_step(std::size_t rows);
+    void prefetch_branches(const Stream& stream) const;
 
     Shape shape_;
     std::shared_ptr<const Vocabulary> vocabulary_;
@@ -133,7 +137,7 @@ class Mixer {
     std::vector<Cell> history_maps_, follower_maps_, match_maps_;
     std::vector<Curve> node_curves_, token_curves_, model_curves_;
     std::size_t rows_ = 0;
-    bool asked_ = false;
+    bool asked_ = false, counting_ = false;
     std::uint64_t learned_ = 0;  // tokens
     std::int32_t rate_ = 0;
     Product all_mixed_, all_model_;  // of all tokens

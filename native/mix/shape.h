@@ -7,14 +7,17 @@
 #include <cstddef>
 #include <vector>
 
+#include "../kernels.h"
 #include "text_state.h"
 
 namespace lmzip::mix {
 
 constexpr std::size_t kInputs = 4 + 3 * kContexts;  // the model's, a constant, two of the match, three of a context
-constexpr std::size_t kSets = 6;     // of weights, each of which mixes all inputs
+constexpr std::size_t kSets = kMixSets;  // of weights, each of which mixes all inputs
 constexpr std::size_t kLevels = 24;  // of how sure the model is
 constexpr std::size_t kFollowerCells = 2 * 8 * 3 * 16;  // of a context: branched, place, agreement, run
+
+static_assert(kInputs == kMixInputs);
 
 struct Shape {
     explicit Shape(std::size_t vocab);

@@ -15,33 +15,40 @@ Lines::Lines(std::size_t count) {
 
 static void prefetch_line([[maybe_unused]] const void* p) {
 #if defined(__GNUC__)
-    __builtin_prefetch(p, 1);
+    __builtin_prefetch(p);
 #endif
 }
 
 void Followers::prefetch(std::uint64_t key) const { prefetch_line(line(key)); }
 
+// The first place of the key's follower, or kPlaces; without branches, which nobody could foresee.
+std::size_t Followers::seek(const std::uint64_t* words, std::uint64_t key) {
+    std::size_t found = kPlaces;
+    for (std::size_t i = kPlaces; i-- > 0;) found = words[i] >> 48 == check(key) ? i : found;
+    return found;
+}
+
 Follower Followers::find(std::uint64_t key) const {
     const std::uint64_t* words = line(key);
-    for (std::size_t i = 0; i < 8; ++i)
-        if (words[i] >> 48 == check(key)) return read(words[i]);
-    return {0, 0, false};
+    const std::size_t i = seek(words, key);
+    return i < kPlaces ? read(words[i]) : Follower{0, 0, false};
 }
 
 std::uint64_t& Followers::place(std::uint64_t key) {
     std::uint64_t* words = line(key);
-    for (std::size_t i = 0; i < 8; ++i)
-        if (words[i] >> 48 == check(key)) return words[i];
+    if (const std::size_t i = seek(words, key); i < kPlaces) return words[i];
     const auto use = [&](std::size_t i) { return words[i] >> 39 & 511; };  // the run, then `branched`
     std::size_t least = 0;
-    for (std::size_t i = 1; i < 8; ++i)
+    for (std::size_t i = 1; i < kPlaces; ++i)
         if (use(i) < use(least)) least = i;
     words[least] = check(key) << 48;
     return words[least];
 }
 
 void Slots::prefetch(std::uint64_t key) const {
-    prefetch_line(lines_.at<Node>(key >> 20 & mask_));
+    const std::size_t i = key >> 20 & mask_;
+    prefetch_line(lines_.at<Node>(i));
+    prefetch_line(lines_.at<Node>(i ^ 1));
 }
 
 Node* Slots::find(std::uint64_t key, unsigned group_bits) {

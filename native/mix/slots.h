@@ -61,7 +61,9 @@ class Followers {
 
   private:
     static constexpr std::uint64_t kToken = (1 << 20) - 1;
+    static constexpr std::size_t kPlaces = 8;
     static std::uint64_t check(std::uint64_t key) { return key >> 48 | 1; }
+    static std::size_t seek(const std::uint64_t* words, std::uint64_t key);
     std::uint64_t* line(std::uint64_t key) const { return lines_.at<std::uint64_t>(key >> 20 & mask_); }
 
     Lines lines_;
