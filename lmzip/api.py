@@ -20,6 +20,7 @@ from .codec import (
     CodingParameters,
     ModelSource,
     SideInformation,
+    TimeBudget,
     compress_stream,
     decompress_stream,
 )
@@ -114,12 +115,15 @@ def decompress(
     *,
     model: ModelSource | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    time_limit: float | None = None,
     given: ReadableBuffer | None = None,
     **options: Any,
 ) -> bytes:
     """The contents of an archive, or of several behind one another. Raises LmzipError.
 
-    `given` is what it was made given, if anything.
+    `given` is what it was made given, if anything. An archive that would take more than
+    `time_limit` seconds, as reckoned from its headers, is refused; without a limit, one whose
+    thoughts would take more than a day.
     """
     out = io.BytesIO()
     decompress_stream(
@@ -127,6 +131,7 @@ def decompress(
         out.write,
         _models(model, **options),
         memory_limit=memory_limit,
+        time_limit=time_limit,
         side=_side(given),
     )
     return out.getvalue()
@@ -140,10 +145,12 @@ class _Decompressed(io.RawIOBase):
         file: BinaryIO,
         models: ModelSource,
         memory_limit: int,
+        time_limit: float | None,
         side: SideInformation | None,
     ) -> None:
         self._index = ArchiveIndex(file)
-        self._blocks = BlockReader(self._index, models, memory_limit, side)
+        time = TimeBudget(time_limit)
+        self._blocks = BlockReader(self._index, models, memory_limit, side, time=time)
         self._position = 0
 
     def readable(self) -> bool:
@@ -199,6 +206,7 @@ class LmzipFile(io.BufferedIOBase):
         model: str | ModelSource | None = None,
         parameters: CodingParameters | None = None,
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        time_limit: float | None = None,
         given: ReadableBuffer | None = None,
         **options: Any,
     ) -> None:
@@ -226,7 +234,7 @@ class LmzipFile(io.BufferedIOBase):
             try:
                 source = cast(BinaryIO, Source(file))
                 self._reader = io.BufferedReader(
-                    _Decompressed(source, models, memory_limit, _side(given))
+                    _Decompressed(source, models, memory_limit, time_limit, _side(given))
                 )
             except BaseException:
                 if self._source is not None:

@@ -70,6 +70,10 @@ class MemoryLimitError(LmzipError):
     """Decoding would take more memory than the limit allows."""
 
 
+class TimeLimitError(LmzipError):
+    """Decoding would take more time than the limit allows, as reckoned from headers."""
+
+
 class ModelError(LmzipError):
     """Something is wrong with a model."""
 

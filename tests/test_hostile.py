@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lmzip
-from lmzip.codec import ArchiveIndex, BlockReader, SideInformation, ledger, model_reference
+from lmzip.codec import (
+    ArchiveIndex,
+    BlockReader,
+    SideInformation,
+    TimeBudget,
+    ledger,
+    model_reference,
+)
 from lmzip.errors import LmzipError
 from lmzip.format import (
     PARAMETER_SETS,
@@ -34,6 +41,8 @@ from .test_codec import SMALL, TEXT
 
 LIMIT = 64 << 20
 """Bytes of cache."""
+SECONDS = 2.0
+"""Of decoding, as reckoned from headers: an archive may ask for days."""
 Y = b"It is given."
 
 NAMES = [field.name for field in dataclasses.fields(ModelReference)][2:-1]
@@ -106,13 +115,17 @@ def read_everything(blob, tiny_models):
     """The contents, by both ways of reading, if there is no LmzipError."""
     found = None
     with contextlib.suppress(LmzipError):
-        found = lmzip.decompress(blob, model=tiny_models, given=Y, memory_limit=LIMIT)
+        found = lmzip.decompress(
+            blob, model=tiny_models, given=Y, memory_limit=LIMIT, time_limit=SECONDS
+        )
     with contextlib.suppress(LmzipError):
         index = ArchiveIndex(io.BytesIO(blob))
         assert sum(item.bits for item in ledger(index)) == 8 * len(blob)
         for number in range(len(index.archives)):
             index.work(number)
-        reader = BlockReader(index, tiny_models, LIMIT, SideInformation.of(Y))
+        reader = BlockReader(
+            index, tiny_models, LIMIT, SideInformation.of(Y), time=TimeBudget(SECONDS)
+        )
         parts = b"".join(reader.range(0, index.content_bytes))
         assert found is None or parts == found
     return found

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 
 import numpy as np
 import pytest
 
 import lmzip
-from lmzip.codec import ArchiveIndex, conditioned
-from lmzip.codec.work import MAX_WORK, block_work
-from lmzip.errors import CorruptError, UsageError
+from lmzip.codec import ArchiveIndex, conditioned, decompress_many
+from lmzip.codec.work import MAX_WORK, OWN_SECONDS, block_work
+from lmzip.errors import CorruptError, TimeLimitError, UsageError
 from lmzip.format import (
     Block,
     BlockKind,
@@ -130,3 +131,65 @@ def test_info_says_what_it_takes(lmzip, tmp_path):
     (archive,) = json.loads(lmzip("info", "--json", "x.lmz").stdout)["archives"]
     assert archive["tokens_read"] > archive["tokens"] > 100
     assert f"the model reads {archive['tokens_read']}" in lmzip("info", "x.lmz").stdout.decode()
+
+
+def refused(match, blob, models, **options):
+    """Every way of decoding refuses it, with the same message."""
+    with pytest.raises(TimeLimitError, match=match):
+        lmzip.decompress(blob, model=models, **options)
+    with (
+        pytest.raises(TimeLimitError, match=match),
+        lmzip.open(io.BytesIO(blob), model=models, **options) as file,
+    ):
+        file.read()
+    (found,) = decompress_many([blob], models, **options)
+    assert isinstance(found, TimeLimitError)
+
+
+def test_days_of_thinking_are_refused_before_anything_is_thought(tiny_models, monkeypatch):
+    def never(*args):
+        raise AssertionError("thought")
+
+    model = lmzip.codec.model_reference(tiny_models.model, SMALL)
+    thoughts = Thoughts(1 << 16, chains=256, every=4)
+    side = SideReference(SideSource.NOWHERE, 0, b"", 1, 0, thoughts)
+    data = TEXT[:20]
+    block = Block(BlockKind.GIVEN_LM, len(data), 0, bytes(9), 20)
+    blob = pack_short(Header(model, side=side, only=block.kind), block, data)
+    assert block_work(model, side, 20) <= MAX_WORK
+    monkeypatch.setattr(conditioned, "draw_thoughts", never)
+    refused("28 hours, .*limit of 24 hours", blob, tiny_models)
+    refused("28 hours, .*limit of 10 minutes", blob, tiny_models, time_limit=600.0)
+    with pytest.raises(AssertionError, match="thought"):
+        lmzip.decompress(blob, model=tiny_models, time_limit=math.inf)
+
+
+def test_a_time_limit_counts_everything_and_without_one_texts_are_free(tiny_models):
+    blob = lmzip.compress(TEXT * 5, model=tiny_models, parameters=SMALL)
+    assert lmzip.decompress(blob, model=tiny_models) == TEXT * 5
+    assert lmzip.decompress(blob, model=tiny_models, time_limit=3600.0) == TEXT * 5
+    refused("limit of 0.01 seconds", blob, tiny_models, time_limit=0.01)
+
+
+def test_a_time_limit_is_for_all_blocks_together(tiny_models):
+    parameters = dataclasses.replace(SMALL, block_bytes=200)
+    blob = lmzip.compress(TEXT * 5, model=tiny_models, parameters=parameters)
+    tokens, _work = work(blob)
+    seconds = tokens * OWN_SECONDS
+    assert lmzip.decompress(blob, model=tiny_models, time_limit=1.2 * seconds) == TEXT * 5
+    refused("time limit", blob, tiny_models, time_limit=0.9 * seconds)
+
+
+@pytest.mark.parametrize("command", [("-dc",), ("-t",), ("-dc", "--range", "3-9")])
+def test_the_command_has_a_time_limit(lmzip, tmp_path, command):
+    (tmp_path / "f").write_bytes(TEXT * 5)
+    assert lmzip("f").returncode == 0
+    archive = str(tmp_path / "f.lmz")
+    for limit in ("1h", "none", "90s"):
+        assert lmzip(*command, "--time-limit", limit, archive).returncode == 0
+    done = lmzip(*command, "--time-limit", "0", archive)
+    assert done.returncode == 1
+    assert b"more than the time limit of 0 seconds" in done.stderr
+    done = lmzip(*command, "--time-limit", "soon", archive)
+    assert done.returncode == 2
+    assert b"'soon' is no time" in done.stderr

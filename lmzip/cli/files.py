@@ -55,6 +55,7 @@ class _Options:
     verbose: int
     quiet: bool
     memory_limit: int
+    time_limit: float | None
     byte_range: ByteRange | None
 
 
@@ -181,7 +182,12 @@ class _Session:
                     progress=bar,
                 )
             return decompress_many(
-                contents, self.models, memory_limit=limit, side=self.side, progress=bar
+                contents,
+                self.models,
+                memory_limit=limit,
+                time_limit=self.options.time_limit,
+                side=self.side,
+                progress=bar,
             )
 
     def one(self, name: str, ahead: tuple[bytes, Coded] | None) -> None:
@@ -338,6 +344,7 @@ class _Session:
                 out.write,
                 self.models,
                 memory_limit=self.options.memory_limit,
+                time_limit=self.options.time_limit,
                 side=self.side,
                 progress=bar,
             )
@@ -346,12 +353,13 @@ class _Session:
         self, source: BinaryIO, out: BinaryIO | _Discard, wanted: ByteRange
     ) -> int:
         """Write a range of the contents; bytes written."""
-        from ..codec import ArchiveIndex, BlockReader
+        from ..codec import ArchiveIndex, BlockReader, TimeBudget
 
         if not source.seekable():
             raise UsageError("--range needs a file, not a pipe: the index is at the end")
         index = ArchiveIndex(source)
-        reader = BlockReader(index, self.models, self.options.memory_limit, self.side)
+        time = TimeBudget(self.options.time_limit)
+        reader = BlockReader(index, self.models, self.options.memory_limit, self.side, time=time)
         start, end = wanted.within(index.content_bytes)
         for piece in reader.range(start, end):
             out.write(piece)

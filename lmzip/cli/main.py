@@ -18,7 +18,7 @@ from .. import __version__
 from ..errors import LmzipError, UsageError
 from ..files.standard import STANDARD_OUTPUT, open_standard_streams
 from .notices import show_log
-from .options import FilePath, coding_options, model_options, side_options
+from .options import FilePath, coding_options, model_options, side_options, time_limit_option
 from .ranges import parse_range
 from .say import clean, say
 
@@ -133,6 +133,7 @@ def lmzip() -> None:
     "--given-always", is_flag=True, help="Keep to --given and --think where that is larger, too."
 )
 @model_options
+@time_limit_option
 @click.version_option(
     __version__, "-V", "--version", prog_name="lmzip", message="%(prog)s %(version)s"
 )

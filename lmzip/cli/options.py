@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -66,6 +67,32 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
     if not number.isdecimal() or len(number) > 18:
         raise click.BadParameter(f"{value!r} is no size (such as 262144, 256k or 4M)")
     return int(number) * _UNITS[unit]
+
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_time(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Seconds of a time like 90, 10m, 2h, 1d or none."""
+    if value is None:
+        return None
+    text = value.strip().lower()
+    if text == "none":
+        return math.inf
+    unit = text[-1:] if text[-1:] in _SECONDS else ""
+    number = text.removesuffix(unit) if unit else text
+    if not number.isdecimal() or len(number) > 12:
+        raise click.BadParameter(f"{value!r} is no time (such as 90s, 10m, 2h, 1d or none)")
+    return float(int(number) * _SECONDS[unit])
+
+
+def time_limit_option(function: F) -> F:
+    """How long decoding may take, as reckoned from headers."""
+    return click.option(
+        "--time-limit", metavar="TIME", callback=parse_time,
+        help="Refuse to decompress what would take longer by its header: 90s, 10m, 2h, 1d, none.  "
+        "[default: 1d for thoughts, none for the rest]",
+    )(function)  # fmt: skip
 
 
 def apply(options: list[Callable[[F], F]], function: F) -> F:

@@ -14,7 +14,7 @@ import click
 
 from ..errors import LmzipError, UsageError
 from ..files import atomic_output, read_up_to, replaces, shared_mode
-from .options import FilePath, coding_options, model_options
+from .options import FilePath, coding_options, model_options, time_limit_option
 from .progress import CodingBar
 from .say import say
 
@@ -34,6 +34,7 @@ _STANDARD = "-"
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
 @coding_options
 @model_options
+@time_limit_option
 @click.help_option("-h", "--help")
 def pair(paths: tuple[str, ...], **given: Any) -> None:
     """Two files in one: FIRST, and SECOND coded given FIRST.
@@ -132,7 +133,9 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
         _refuse_same(target, paths[:1])
     archive = _read(paths[0])
     try:
-        contents = read_pair(archive, models, memory_limit=given["memory_limit"])
+        contents = read_pair(
+            archive, models, memory_limit=given["memory_limit"], time_limit=given["time_limit"]
+        )
     except LmzipError as error:
         name = "(standard input)" if paths[0] == _STANDARD else paths[0]
         raise type(error)(f"{name}: {error}") from None

@@ -12,6 +12,7 @@ from .random_access import ArchiveIndex, BlockReader
 from .recording import TokenCosts, token_costs
 from .side import SideInformation, SideParameters
 from .streams import stream_spans
+from .work import TimeBudget
 
 __all__ = [
     "DEFAULT_MEMORY_LIMIT",
@@ -29,6 +30,7 @@ __all__ = [
     "SideInformation",
     "SideParameters",
     "ThoughtPlan",
+    "TimeBudget",
     "TokenCosts",
     "compress_many",
     "compress_stream",

@@ -34,7 +34,7 @@ from .job import decode_job
 from .lanes import code_in_lanes
 from .model import CodecModel, Mixers, ModelSource, cache_bytes, require_memory
 from .side import MAX_DICTIONARY_BYTES, Conditioning, SideInformation
-from .work import require_work
+from .work import TimeBudget, require_work
 
 __all__ = ["ArchiveReader", "BlockDecoder", "decompress_stream"]
 
@@ -51,6 +51,7 @@ class BlockDecoder:
         models: ModelSource,
         *,
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        time: TimeBudget | None = None,
         side: SideInformation | None = None,
         before: bytes | bytearray = b"",
         progress: Callable[[int], None] | None = None,
@@ -63,6 +64,9 @@ class BlockDecoder:
         self._side = _required_side(header.side, side, before)
         self._conditioning: Conditioning | None = None
         self._memory_limit = memory_limit
+        self._time = time or TimeBudget()
+        self._counted: set[int] = set()
+        """Blocks, by their `id`, that the time was counted of."""
         self._progress = progress or (lambda done: None)
         self._model: CodecModel | None = None
         self._mixers = Mixers()
@@ -143,9 +147,13 @@ class BlockDecoder:
         return cache_bytes(self.model.engine.config, self.reference, block.tokens)
 
     def _require_work(self, block: Block) -> None:
-        """Before the model thinks, or is even there. Raises CorruptError."""
+        """Before the model reads or thinks. Raises CorruptError and TimeLimitError."""
         side = self._header.side if block.kind.given else None
         require_work(self.reference, side, block.tokens, CorruptError)
+        if id(block) not in self._counted:
+            weights = self.model.engine.config.parameters()
+            self._time.spend(self.reference, side, block.tokens, weights)
+            self._counted.add(id(block))
 
     def streams(self, block: Block) -> int:
         """Streams that decoding this block advances together."""
@@ -205,6 +213,7 @@ class BlockDecoder:
             ):
                 raise CorruptError("a block is damaged: it does not decode to what was compressed")
             result.append(data)
+            self._counted.discard(id(block))
         return result
 
     def _decode_modelled(self, blocks: list[Block], *, given: bool) -> dict[int, bytes]:
@@ -279,10 +288,12 @@ class ArchiveReader:
         *,
         blocks_in_flight: int | None = None,
         memory_limit: int = DEFAULT_MEMORY_LIMIT,
+        time_limit: float | None = None,
         side: SideInformation | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """`side` is what archives were made given, if any was; `progress(bytes)` hears totals."""
+        self._time = TimeBudget(time_limit)
         self._source, self._models = source, models
         self._blocks_in_flight, self._memory_limit = blocks_in_flight, memory_limit
         self._side, self._progress = side, progress
@@ -304,6 +315,7 @@ class ArchiveReader:
             header,
             self._models,
             memory_limit=self._memory_limit,
+            time=self._time,
             side=self._side,
             before=self._before,
             progress=self._advance,
@@ -371,14 +383,17 @@ def decompress_stream(
     *,
     blocks_in_flight: int | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    time_limit: float | None = None,
     side: SideInformation | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write the contents of all archives that `source` holds one behind the other; bytes written.
 
-    `side` is what archives were made given, if any was. Raises SideInformationError, FormatError if
-    there is no archive at all, TruncatedError, CorruptError, ModelError... Contents are written
-    block by block, each after its own checksum: on an error the caller discards them.
+    `side` is what archives were made given, if any was; `time_limit`, in seconds, is what decoding
+    may take as reckoned from headers (None: thoughts may take a day). Raises SideInformationError,
+    FormatError if there is no archive at all, TruncatedError, CorruptError, MemoryLimitError,
+    TimeLimitError, ModelError... Contents are written block by block, each after its own checksum:
+    on an error the caller discards them.
     """
     total = 0
     for data in ArchiveReader(
@@ -386,6 +401,7 @@ def decompress_stream(
         models,
         blocks_in_flight=blocks_in_flight,
         memory_limit=memory_limit,
+        time_limit=time_limit,
         side=side,
         progress=progress,
     ):

@@ -23,6 +23,7 @@ from .decompressor import BlockDecoder, decompress_stream
 from .model import ModelSource
 from .parameters import CodingParameters
 from .side import SideInformation, SideParameters
+from .work import TimeBudget
 
 __all__ = ["MANY_BYTES", "compress_many", "decompress_many", "gains_by_company"]
 
@@ -115,12 +116,14 @@ def decompress_many(
     models: ModelSource,
     *,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    time_limit: float | None = None,
     side: SideInformation | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[bytes | LmzipError]:
     """The contents of each archive, or what is wrong with it; all in memory.
 
-    `progress(content_bytes)` is called with totals so far.
+    `time_limit`, of each, is as in `decompress_stream`. `progress(content_bytes)` is called with
+    totals so far.
     """
     done = 0
 
@@ -140,7 +143,12 @@ def decompress_many(
     for header, blocks in alike.values():
         try:
             decoder = BlockDecoder(
-                header, models, memory_limit=memory_limit, side=side, progress=advance
+                header,
+                models,
+                memory_limit=memory_limit,
+                time=TimeBudget(time_limit),
+                side=side,
+                progress=advance,
             )
             loads = {i: decoder.load(block) for i, block in blocks.items()}
             for group in _groups(loads, (decoder.lockstep_streams, decoder.group_bytes)):
@@ -152,7 +160,12 @@ def decompress_many(
             out = io.BytesIO()
             try:
                 decompress_stream(
-                    io.BytesIO(archive), out.write, models, memory_limit=memory_limit, side=side
+                    io.BytesIO(archive),
+                    out.write,
+                    models,
+                    memory_limit=memory_limit,
+                    time_limit=time_limit,
+                    side=side,
                 )
                 results[i] = out.getvalue()
             except LmzipError as error:

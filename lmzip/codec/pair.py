@@ -50,13 +50,19 @@ def write_pair(
 
 
 def read_pair(
-    archive: bytes, models: ModelSource, *, memory_limit: int = DEFAULT_MEMORY_LIMIT
+    archive: bytes,
+    models: ModelSource,
+    *,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    time_limit: float | None = None,
 ) -> tuple[bytes, bytes]:
     """Both contents of a file of two archives. Raises FormatError if it is no such file."""
     index = ArchiveIndex(io.BytesIO(archive))
     if len(index.archives) != 2:
         raise FormatError(f"not a pair: the file holds {len(index.archives)} archive(s)")
     out = io.BytesIO()
-    decompress_stream(io.BytesIO(archive), out.write, models, memory_limit=memory_limit)
+    decompress_stream(
+        io.BytesIO(archive), out.write, models, memory_limit=memory_limit, time_limit=time_limit
+    )
     data, cut = out.getvalue(), index.archives[0].content_bytes
     return data[:cut], data[cut:]

@@ -21,7 +21,7 @@ from ..format import (
 from .decompressor import BlockDecoder
 from .model import ModelSource
 from .side import MAX_DICTIONARY_BYTES, SideInformation
-from .work import block_work
+from .work import TimeBudget, block_work
 
 __all__ = ["ArchiveIndex", "BlockReader"]
 
@@ -114,10 +114,12 @@ class BlockReader:
         memory_limit: int,
         side: SideInformation | None = None,
         history: bytearray | None = None,
+        time: TimeBudget | None = None,
     ) -> None:
         """`history`: the contents up to what will be read, for one who reads from front to back."""
         self._index, self._models, self._memory_limit = index, models, memory_limit
         self._side, self._history = side, history
+        self._time = time or TimeBudget()
         self._archive: int | None = None
         """Number of the archive that the decoder is of."""
         self._decoder: BlockDecoder
@@ -176,6 +178,7 @@ class BlockReader:
             self._index.archives[number].header,
             self._models,
             memory_limit=self._memory_limit,
+            time=self._time,
             side=self._side,
             before=self._before(number),
         )
@@ -215,7 +218,9 @@ class BlockReader:
             if _given_before(archives[other]):
                 position = max(0, min(position, start - MAX_DICTIONARY_BYTES))
         history = bytearray()
-        reader = BlockReader(self._index, self._models, self._memory_limit, self._side, history)
+        reader = BlockReader(
+            self._index, self._models, self._memory_limit, self._side, history, self._time
+        )
         for piece in reader.range(position, end):
             history += piece
             if len(history) > 2 * MAX_DICTIONARY_BYTES:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..errors import LmzipError
+from ..errors import LmzipError, TimeLimitError
 from ..format import ModelReference, SideReference, SideSource
 from ..text import MAX_SIDE_TOKENS
 
-__all__ = ["MAX_WORK", "block_work", "require_work"]
+__all__ = ["MAX_WORK", "TimeBudget", "block_work", "require_work"]
 
 MAX_WORK = 1 << 27
 """Tokens that a model reads for a block, at most. Without thoughts no block comes near it."""
@@ -46,3 +46,60 @@ def require_work(
             f"a block of {tokens:,} tokens has the model read {work:,} for its thoughts; "
             f"the limit is {MAX_WORK:,}"
         )
+
+
+THOUGHT_SECONDS, THOUGHT_WEIGHTS = 1e-3, 1e10
+OWN_SECONDS, OWN_WEIGHTS = 1e-4, 1e11
+"""A token takes so many seconds, and one more for so many weights of the model: what lmzip-3m and
+SmolLM2-135M need on two cores, rounded up. Thoughts are read one token after another, texts in many
+streams."""
+
+DEFAULT_THINKING_SECONDS = 86_400.0
+"""What thoughts may take if nobody says otherwise: a day."""
+
+
+class TimeBudget:
+    """Seconds that decoding may take, reckoned from headers before the work begins.
+
+    With no `limit_s` only thoughts are counted, which may take as long as they like however short
+    the text is; with one, everything that a model reads. Nothing is measured: an archive is refused
+    on every machine or on none.
+    """
+
+    def __init__(self, limit_s: float | None = None) -> None:
+        self._everything = limit_s is not None
+        self._limit_s = DEFAULT_THINKING_SECONDS if limit_s is None else limit_s
+        self._spent_s = 0.0
+
+    def spend(
+        self, model: ModelReference, side: SideReference | None, tokens: int, weights: int
+    ) -> None:
+        """Count a block of so many tokens for a model of so many weights.
+
+        Raises TimeLimitError if that is more than is left; then it is not counted.
+        """
+        more = self._seconds(model, side, tokens, weights)
+        if self._spent_s + more > self._limit_s:
+            raise TimeLimitError(
+                f"decoding would take about {_duration(self._spent_s + more)}, more than the time "
+                f"limit of {_duration(self._limit_s)}"
+            )
+        self._spent_s += more
+
+    def _seconds(
+        self, model: ModelReference, side: SideReference | None, tokens: int, weights: int
+    ) -> float:
+        work = block_work(model, side, tokens)
+        thinks = side is not None and side.thoughts is not None
+        thought = work - tokens if thinks else 0
+        own = work - thought if self._everything else 0
+        return thought * (THOUGHT_SECONDS + weights / THOUGHT_WEIGHTS) + own * (
+            OWN_SECONDS + weights / OWN_WEIGHTS
+        )
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.3g} seconds"

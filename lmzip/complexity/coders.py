@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import lzma
+import math
 from typing import Protocol
 
 from ..codec import (
@@ -107,7 +108,12 @@ class LmzipCoder:
             back = io.BytesIO()
             out.seek(0)
             decompress_stream(
-                out, back.write, self._models, memory_limit=self._memory_limit, side=side
+                out,
+                back.write,
+                self._models,
+                memory_limit=self._memory_limit,
+                time_limit=math.inf,
+                side=side,
             )
             _require(back.getvalue() == x, "an archive")
         return 8 * summary.archive_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -209,7 +210,9 @@ def _code(
         memory_limit=memory_limit, side=given, side_parameters=side,
     )  # fmt: skip
     archive.seek(0)
-    decompress_stream(archive, back.write, models, memory_limit=memory_limit, side=given)
+    decompress_stream(
+        archive, back.write, models, memory_limit=memory_limit, time_limit=math.inf, side=given
+    )
     if back.getvalue() != item.x:
         raise CorruptError(f"{item.name} does not decode to what was compressed")
     return summary

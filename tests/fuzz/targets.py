@@ -24,7 +24,7 @@ from .base import Target
 from .native import Mixing, Ranges
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-MEMORY_LIMIT = 64 << 20
+MEMORY_LIMIT, TIME_LIMIT = 64 << 20, 2.0
 
 
 class _Equal(int):
@@ -207,7 +207,8 @@ class Blocks(Target):
         decompressor.content_crc = lambda data, seed=0: _Equal(0)  # type: ignore[assignment]
         try:
             with unchecked():
-                lmzip.decompress(data, model=tiny_models(), memory_limit=MEMORY_LIMIT)
+                lmzip.decompress(data, model=tiny_models(), memory_limit=MEMORY_LIMIT,
+                                 time_limit=TIME_LIMIT)  # fmt: skip
         finally:
             decompressor.content_crc = kept
 
