@@ -13,11 +13,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The same examples every time: a change that breaks something is what makes a test fail. New ones
-# are tried by tests.fuzz, and here with HYPOTHESIS_PROFILE=default.
-settings.register_profile("same", derandomize=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
-
 if os.environ.get("LMZIP_TEST_DEVICE", "cpu") == "cpu":
     # Triton asks once, when it is first imported, whether to interpret. PyTorch's compiler may
     # import it before the tests of Triton do.
@@ -31,6 +26,11 @@ from lmzip.engine import Pack
 from lmzip.models.source import load_model
 
 from . import tiny
+
+# The same examples every time: a change that breaks something is what makes a test fail. New ones
+# are tried by tests.fuzz, and here with HYPOTHESIS_PROFILE=default.
+settings.register_profile("same", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 GOLDEN = Path(__file__).parent / "golden"
 

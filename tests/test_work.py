@@ -180,7 +180,7 @@ def test_a_time_limit_is_for_all_blocks_together(tiny_models):
     refused("time limit", blob, tiny_models, time_limit=0.9 * seconds)
 
 
-@pytest.mark.parametrize("command", [("-dc",), ("-t",), ("-dc", "--range", "3-9")])
+@pytest.mark.parametrize("command", [("-dc",), ("-t",), ("-dc", "--range", "3:9")])
 def test_the_command_has_a_time_limit(lmzip, tmp_path, command):
     (tmp_path / "f").write_bytes(TEXT * 5)
     assert lmzip("f").returncode == 0
