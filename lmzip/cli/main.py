@@ -16,6 +16,7 @@ import click
 
 from .. import __version__
 from ..errors import LmzipError, UsageError
+from ..extras import extra_of, how_to_install
 from ..files.standard import STANDARD_OUTPUT, open_standard_streams
 from .notices import show_log
 from .options import FilePath, coding_options, model_options, side_options, time_limit_option
@@ -241,6 +242,12 @@ def _run() -> int:
         code = 2
     except LmzipError as error:
         say(f"{error}")
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if extra_of(missing) is None:
+            raise
+        say(how_to_install(missing))
+        code = 2
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
         code = 130
