@@ -31,7 +31,7 @@ from .say import clean
 if TYPE_CHECKING:
     from ..models.source import StoreModels
 
-__all__ = ["lmzcat", "lmzdiff", "lmzgrep", "lmzless"]
+__all__ = ["Tool", "exit_code", "lmzcat", "lmzdiff", "lmzgrep", "lmzless"]
 
 SUFFIX = ".lmz"
 TROUBLE = 2
@@ -68,7 +68,7 @@ Exit codes: 0 the contents are equal, 1 they differ, 2 something failed.
 }
 
 
-class _Tool:
+class Tool:
     """A program of its own: how it speaks, and what it reads."""
 
     def __init__(self, name: str) -> None:
@@ -127,24 +127,28 @@ class _Tool:
         return self._models
 
 
-def _run(tool: _Tool, work: Callable[[list[str]], int]) -> NoReturn:
-    """Do the work and exit with its code; trouble is one line and code 2."""
+def _run(name: str) -> NoReturn:
+    """Run a tool on the command line's words, and exit."""
     unwind_on_signals()
     open_standard_streams()
+    tool = Tool(name)
     show_log(tool.say)
-    words = sys.argv[1:]
-    code = TROUBLE
+    sys.exit(exit_code(tool, sys.argv[1:]))
+
+
+def exit_code(tool: Tool, words: list[str]) -> int:
+    """The exit code of a tool's work on these words; trouble is one line and code 2."""
     try:
-        code = 0 if tool.answer(words) else work(words)
+        return 0 if tool.answer(words) else _WORK[tool.name](tool, words)
     except KeyboardInterrupt:
-        code = 130
+        return 130
     except (LmzipError, WordError) as error:
         tool.say(error)
     except BrokenPipeError:
-        code = _BROKEN_PIPE
+        return _BROKEN_PIPE
     except OSError as error:
         tool.say(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-    sys.exit(code)
+    return TROUBLE
 
 
 def lmzcat() -> NoReturn:
@@ -157,11 +161,10 @@ def lmzcat() -> NoReturn:
 
 def lmzgrep() -> NoReturn:
     """grep over the contents of archives."""
-    tool = _Tool("lmzgrep")
-    _run(tool, lambda words: _grep(tool, words))
+    _run("lmzgrep")
 
 
-def _grep(tool: _Tool, words: list[str]) -> int:
+def _grep(tool: Tool, words: list[str]) -> int:
     try:
         given = GrepWords.parse(words)
     except UnsupportedOption as error:
@@ -214,11 +217,10 @@ def _feed(command: list[str], first: bytes, pieces: Iterator[bytes]) -> int:
 
 def lmzless() -> NoReturn:
     """less, with this program before it."""
-    tool = _Tool("lmzless")
-    _run(tool, lambda words: _less(tool, words))
+    _run("lmzless")
 
 
-def _less(tool: _Tool, words: list[str]) -> int:
+def _less(tool: Tool, words: list[str]) -> int:
     program = tool.program("less")
     lmzip = f"{shlex.quote(sys.executable)} -m lmzip -dcfq -- %s"
     sys.stdout.flush()
@@ -227,16 +229,16 @@ def _less(tool: _Tool, words: list[str]) -> int:
 
 def lmzdiff() -> NoReturn:
     """diff of the contents of archives."""
-    tool = _Tool("lmzdiff")
-    _run(tool, lambda words: _diff(tool, words))
+    _run("lmzdiff")
 
 
-def _diff(tool: _Tool, words: list[str]) -> int:
+def _diff(tool: Tool, words: list[str]) -> int:
     options, files = split_diff_words(words)
     if len(files) == 1:
         name = files[0]
         plain = name.removesuffix(SUFFIX)
         files = [name, plain if plain != name else name + SUFFIX]
+        os.stat(files[1])  # raises where it is not there: its archive is the first file
     if len(files) != 2:
         raise WordError("one or two files are compared; try 'lmzdiff --help'")
     program = tool.program("diff")
@@ -255,3 +257,10 @@ def _diff(tool: _Tool, words: list[str]) -> int:
             paths.append(str(path))
             labels.append(f"--label={name}")
         return subprocess.run([program, *labels, *options, "--", *paths], check=False).returncode
+
+
+_WORK: dict[str, Callable[[Tool, list[str]], int]] = {
+    "lmzgrep": _grep,
+    "lmzless": _less,
+    "lmzdiff": _diff,
+}
