@@ -396,38 +396,6 @@ def test_two_processes_pull_one_model(fake, tmp_path, tiny_folder):
     assert names == {".shared.lmzpack.lock", "shared.lmzpack"}
 
 
-def test_pull_from_the_hub(tiny_folder, tmp_path, monkeypatch):
-    """The hub's folder, as snapshot_download would leave it."""
-    import shutil
-
-    import huggingface_hub
-
-    model = registry.KnownModel(
-        "hubbed", "a test", "MIT", 1, 1, None, None,
-        {"kind": "hub", "repository": "someone/model", "revision": "abc", "format": "folder"},
-    )  # fmt: skip
-    asked = {}
-
-    def snapshot_download(**options):
-        asked.update(options)
-        shutil.copytree(tiny_folder, options["local_dir"])
-        return str(options["local_dir"])
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    monkeypatch.setattr(store, "known_model", lambda name: model)
-    pack = ModelStore(tmp_path).pull("hubbed")
-    assert pack.identity == build_pack(read_folder(tiny_folder, "x")).identity
-    assert (asked["repo_id"], asked["revision"]) == ("someone/model", "abc")
-    assert all("bin" not in p and "py" not in p for p in asked["allow_patterns"])
-
-    def fails(**options):
-        raise OSError("no route to the hub")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
-    with pytest.raises(ModelFetchError, match="no route"):
-        ModelStore(tmp_path / "other").pull("hubbed")
-
-
 def test_offline_never_fetches(tmp_path, monkeypatch):
     monkeypatch.setattr("lmzip.models.fetch.fetch_checkpoint", None)
     with pytest.raises(ModelNotFoundError, match="offline"):
@@ -442,6 +410,7 @@ def test_the_registry_is_sound():
     assert len(set(names)) == len(names)
     for model in registry.known_models():
         assert model.licence
+        assert model.parameters > 1e6 and model.levels in ("1-3", "4-9")
         if model.source["kind"] == "wheel":
             assert len(model.source["sha256"]) == 64
     with pytest.raises(ModelNotFoundError, match="known:"):

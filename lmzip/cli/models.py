@@ -35,15 +35,19 @@ def models() -> None:
 
 
 @models.command("list")
+@click.option("--known", is_flag=True, help="What can be pulled: sizes, licences and levels.")
 @click.help_option("-h", "--help")
-def list_models() -> None:
+def list_models(known: bool) -> None:
     """Show installed and known models."""
     from ..models.registry import default_name, known_models
 
+    if known:
+        _list_known()
+        return
     installed = {model.name: model for model in _store().installed()}
-    known = {model.name: model for model in known_models()}
-    for name in [*known, *(name for name in installed if name not in known)]:
-        entry = known.get(name)
+    entries = {model.name: model for model in known_models()}
+    for name in [*entries, *(name for name in installed if name not in entries)]:
+        entry = entries.get(name)
         state = "not pulled"
         if name in installed:
             found = installed[name]
@@ -54,17 +58,57 @@ def list_models() -> None:
     print("(* is used when -m names none)")
 
 
+def _list_known() -> None:
+    from ..models.registry import known_models
+
+    print(f"{'name':24} {'fetch':>9} {'pack':>9}  {'licence':12} {'levels':8} source")
+    for model in known_models():
+        parts = (model.download_bytes, model.pack_bytes)
+        sizes = [_megabytes(s, model.parameters, n) for s, n in zip(parts, (2, 1), strict=True)]
+        source = model.source.get("repository") or model.source.get("requirement") or "built in"
+        print(
+            f"{model.name:24} {sizes[0]:>9} {sizes[1]:>9}  {model.licence.split()[0]:12} "
+            f"{model.levels:8} {source}"
+        )
+    print("(~: reckoned from the number of parameters, two bytes each to fetch, one in the pack)")
+
+
+def _megabytes(size: int | None, parameters: int, bytes_each: int) -> str:
+    """A measured size, or one reckoned from the number of parameters."""
+    mark, size = ("~", parameters * bytes_each) if size is None else ("", size)
+    return f"{mark}{size / 1e6:,.0f} MB"
+
+
 @models.command()
 @click.argument("name", type=ModelName())
+@click.option("--name", "as_name", metavar="NAME", help="With hf: names, what to call it here.")
 @click.option("-f", "--force", is_flag=True, help="Fetch again even if it is there.")
 @click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE", help="Never touch the network.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.help_option("-h", "--help")
-def pull(name: str, force: bool, offline: bool, quiet: bool) -> None:
-    """Fetch a known model and convert it."""
-    pack = _store(offline).pull(name, force=force, progress=ModelBar(show=not quiet))
+def pull(name: str, as_name: str | None, force: bool, offline: bool, quiet: bool) -> None:
+    """Fetch a model and convert it.
+
+    NAME is a known model ('lmzip models list --known'), or any model of the Hugging Face hub whose
+    family is supported: hf:OWNER/NAME, hf:OWNER/NAME@REVISION, or one GGUF file of a repository,
+    hf:OWNER/NAME:FILE.gguf. HF_TOKEN, HF_ENDPOINT and proxies are taken from the environment.
+    """
+    from ..models.hub import PREFIX
+
+    store, progress = _store(offline), ModelBar(show=not quiet)
+    if name.startswith(PREFIX):
+
+        def notice(message: str) -> None:
+            if not quiet:
+                say(message)
+
+        pack = store.pull_from_hub(name, as_name, force=force, progress=progress, notice=notice)
+    elif as_name is not None:
+        raise click.UsageError("--name goes with hf: names; known models have theirs")
+    else:
+        pack = store.pull(name, force=force, progress=progress)
     if not quiet:
-        print(f"{name}: identity {pack.identity.hex()}")
+        print(f"{pack.name}: identity {pack.identity.hex()}")
 
 
 @models.command()

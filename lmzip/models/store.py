@@ -8,9 +8,10 @@ import json
 import logging
 import os
 import re
+import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,11 +194,54 @@ class ModelStore:
             if self.offline:
                 raise ModelNotFoundError(f"model {name!r} is not installed, and this is offline")
             report = progress or _nothing
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".pull-") as folder:
-                checkpoint = fetch_checkpoint(model, Path(folder), report)
+            with self._fetched_into(name, keep=model.source["kind"] == "hub") as folder:
+                checkpoint = fetch_checkpoint(model, folder, report)
                 checkpoint.notes["licence"] = model.licence
-                checkpoint.notes["source"] = _source_note(model)
+                if "requirement" in model.source:
+                    checkpoint.notes["source"] = model.source["requirement"]
                 return self._convert(checkpoint, model, report)
+
+    @contextlib.contextmanager
+    def _fetched_into(self, name: str, *, keep: bool) -> Iterator[Path]:
+        """A folder for what is fetched of a model, removed in the end.
+
+        With `keep` it stays where something fails, so that the next call goes on there.
+        """
+        if not keep:
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".pull-") as folder:
+                yield Path(folder)
+            return
+        kept = self.folder / f".hub-{name}"
+        kept.mkdir(exist_ok=True)
+        yield kept
+        shutil.rmtree(kept, ignore_errors=True)
+
+    def pull_from_hub(
+        self,
+        source: str,
+        name: str | None = None,
+        *,
+        force: bool = False,
+        progress: Progress | None = None,
+        notice: Callable[[str], None] = lambda message: None,
+    ) -> Pack:
+        """Fetch a model by its name on a hub (hf:OWNER/NAME...) and convert it.
+
+        What was fetched stays until it is converted, so that a fetch that broke off goes on.
+        Raises UsageError, ModelNotFoundError (offline), ModelFetchError, UnsupportedModelError.
+        """
+        from .hub import HubName, fetch_from_hub
+
+        wanted = HubName.parse(source)
+        chosen = name or wanted.model_name()
+        if self.offline:
+            raise ModelNotFoundError(f"{source} is fetched from a hub, and this is offline")
+        with self._lock(chosen):
+            self.require_free(chosen, force=force)
+            report = progress or _nothing
+            with self._fetched_into(chosen, keep=True) as folder:
+                checkpoint = fetch_from_hub(wanted, chosen, folder, report, notice)
+                return self._convert(checkpoint, None, report)
 
     def add(
         self, source: Path, name: str, *, force: bool = False, progress: Progress | None = None
@@ -228,7 +272,7 @@ class ModelStore:
     def require_free(self, name: str, *, force: bool = False) -> None:
         """Raise UsageError or ModelError if no model may be installed under that name."""
         if any(model.name == name for model in known_models()):
-            raise UsageError(f"{name!r} is a known model's name; choose another")
+            raise UsageError(f"{name!r} is a known model's name; choose another with --name")
         if self.path(name).exists() and not force:
             raise ModelError(f"model {name!r} exists already (--force replaces it)")
 
@@ -289,8 +333,3 @@ class ModelStore:
         if not os.access(self.folder, os.W_OK):
             raise ModelFetchError(f"cannot write to {self.folder}")
         return filelock.FileLock(path.with_name(f".{path.name}.lock"))
-
-
-def _source_note(model: KnownModel) -> str:
-    source = model.source
-    return source.get("requirement") or f"{source['repository']}@{source['revision']}"
