@@ -20,18 +20,19 @@ _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV, TSV or JSON Lines file. Raises UsageError."""
+    """Rows of a CSV, TSV or JSON Lines file. Raises UsageError, OSError."""
     import csv
 
-    text = path.read_text("utf-8")
-    if path.suffix in (".jsonl", ".ndjson"):
-        try:
+    ending = path.suffix.lower()
+    try:
+        text = path.read_text("utf-8")
+        if ending in (".jsonl", ".ndjson"):
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError as error:
-            raise UsageError(f"{path}: {error}") from None
-    else:
-        rows = list(csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix == ".tsv"
-                                   else ","))  # fmt: skip
+        else:
+            separator = "\t" if ending == ".tsv" else ","
+            rows = list(csv.DictReader(text.splitlines(), delimiter=separator))
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise UsageError(f"{path}: {error}") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{path}: no rows")
     return rows
