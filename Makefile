@@ -1,24 +1,32 @@
-# make demo   set up, then compress and decompress a real text
-# make test   set up, then run the tests
+# make demo   install what compressing takes, then compress and decompress a real text
+# make test   install everything that the tests take, then run them
 # make lint   ruff and mypy          make bench   sizes and speeds
 # make sanitize   the native code's own tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LIGHT := $(VENV)/.light
 READY := $(VENV)/.ready
+SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(shell find native -type f)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+    --constraint constraints.txt --editable
 
 .PHONY: demo test lint bench sanitize setup clean
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt CMakeLists.txt $(shell find native -type f)
+$(LIGHT): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) .
 	touch $@
 
-demo: $(READY)
+$(READY): $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) '.[dev]'
+	touch $(LIGHT) $@
+
+demo: $(LIGHT)
 	$(BIN)/python benchmarks/demo.py
 
 test: $(READY)

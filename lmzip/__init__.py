@@ -17,6 +17,7 @@ from .errors import (
     FormatError,
     LmzipError,
     MemoryLimitError,
+    MissingPackageError,
     ModelError,
     ModelFetchError,
     ModelMismatchError,
@@ -29,8 +30,10 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .api import LmzipFile, compress, decompress, open
+    from .api import compress, decompress
     from .codec import CodingParameters
+    from .fileobject import LmzipFile, open, register_fsspec
+    from .incremental import LmzipCompressor, LmzipDecompressor
 
 __version__ = "0.1.0"
 
@@ -40,9 +43,12 @@ __all__ = [
     "CorruptError",
     "EngineError",
     "FormatError",
+    "LmzipCompressor",
+    "LmzipDecompressor",
     "LmzipError",
     "LmzipFile",
     "MemoryLimitError",
+    "MissingPackageError",
     "ModelError",
     "ModelFetchError",
     "ModelMismatchError",
@@ -55,14 +61,18 @@ __all__ = [
     "compress",
     "decompress",
     "open",
+    "register_fsspec",
 ]
 
 _LAZY = {
     "CodingParameters": "codec",
-    "LmzipFile": "api",
+    "LmzipCompressor": "incremental",
+    "LmzipDecompressor": "incremental",
+    "LmzipFile": "fileobject",
     "compress": "api",
     "decompress": "api",
-    "open": "api",
+    "open": "fileobject",
+    "register_fsspec": "fileobject",
 }
 
 

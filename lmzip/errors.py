@@ -2,6 +2,7 @@
 
     LmzipError
     ├── UsageError            an argument or a combination of arguments makes no sense
+    │   └── MissingPackageError  it takes a package that is not installed
     ├── FormatError           the bytes are not a valid archive
     │   ├── TruncatedError    the archive ends too early
     │   ├── CorruptError      a checksum or a value inside the archive is wrong
@@ -29,6 +30,7 @@ __all__ = [
     "FormatError",
     "LmzipError",
     "MemoryLimitError",
+    "MissingPackageError",
     "ModelError",
     "ModelFetchError",
     "ModelMismatchError",
@@ -50,12 +52,16 @@ class UsageError(LmzipError):
     """An argument, or a combination of arguments, makes no sense."""
 
 
+class MissingPackageError(UsageError):
+    """What was asked for takes a package that is not installed; the message says how to."""
+
+
 class FormatError(LmzipError):
     """The bytes are not a valid lmzip archive."""
 
 
-class TruncatedError(FormatError):
-    """The archive ends too early."""
+class TruncatedError(FormatError, EOFError):
+    """The archive ends too early; an EOFError too, as the standard library has it."""
 
 
 class CorruptError(FormatError):

@@ -115,22 +115,31 @@ def test_file_objects_stay_open(tiny_models):
 
 
 def test_wrong_modes_and_misuse(archive, tiny_models):
-    for mode in ("a", "rw", "q"):
+    for mode in ("r+", "rw", "q"):
         with pytest.raises(ValueError, match="mode"):
             lmzip.open(archive, mode)
     with lmzip.open(archive, model=tiny_models) as file:
         assert not file.writable()
         with pytest.raises(io.UnsupportedOperation):
             file.write(b"x")
-    with pytest.raises(lmzip.UsageError):
+    with pytest.raises(ValueError, match="text mode"):
         lmzip.open(archive, "rb", encoding="utf-8")
 
 
-def test_damaged_files_fail_on_open(tmp_path, archive, tiny_models):
+def test_damaged_files_fail_when_they_are_read(tmp_path, archive, tiny_models):
     path = tmp_path / "bad.lmz"
     path.write_bytes(archive.read_bytes()[:-3])
-    with pytest.raises(lmzip.TruncatedError):
-        lmzip.open(path, model=tiny_models)
+    with lmzip.open(path, model=tiny_models) as file:
+        assert file.read(len(TEXT)) == TEXT.encode()  # all blocks are whole
+        for _ in range(2):
+            with pytest.raises(lmzip.TruncatedError):
+                file.read(1)
+        assert file.seek(5) == 5 and file.read(3) == TEXT[5:8].encode()
+        with pytest.raises(EOFError):
+            file.seek(0, io.SEEK_END)
     path.write_bytes(b"no archive")
-    with pytest.raises(lmzip.FormatError, match="not an lmzip archive"):
-        lmzip.open(path, model=tiny_models)
+    with (
+        lmzip.open(path, model=tiny_models) as file,
+        pytest.raises(lmzip.FormatError, match="not an lmzip archive"),
+    ):
+        file.read()

@@ -187,7 +187,7 @@ def test_what_is_not_installed(tmp_path, monkeypatch, path, module):
     (tmp_path / "x.parquet").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, module, None)
-    refused(f"{module}.* is not installed", path, field="text")
+    refused(f"{module} is missing .*lmzip.data", path, field="text")
 
 
 class Broken:

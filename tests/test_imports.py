@@ -15,6 +15,7 @@ ROOT = Path(lmzip.__file__).parent
 
 ALLOWED = {
     "errors": set(),
+    "extras": {"errors"},
     "files": {"errors"},
     "rowfile": {"errors", "files"},
     "extension": {"_native"},
@@ -24,11 +25,23 @@ ALLOWED = {
     "format": {"errors", "files"},
     "mix": {"coder", "errors", "extension"},
     "codec": {"engine", "coder", "mix", "text", "format", "errors", "files"},
-    "models": {"codec", "coder", "engine", "text", "format", "mix", "errors", "extension", "files"},
+    "models": {
+        "codec",
+        "coder",
+        "engine",
+        "text",
+        "format",
+        "mix",
+        "errors",
+        "extension",
+        "extras",
+        "files",
+    },
     "training": {"engine", "errors", "models", "text"},
     "levels": {"codec", "errors"},
     "corpora": {"errors", "files"},
     "measure": {
+        "extras",
         "codec",
         "corpora",
         "engine",
@@ -39,6 +52,7 @@ ALLOWED = {
         "rowfile",
     },
     "complexity": {
+        "extras",
         "codec",
         "coder",
         "engine",
@@ -48,7 +62,7 @@ ALLOWED = {
         "files",
         "rowfile",
     },
-    "report": {"measure", "errors", "files"},
+    "report": {"measure", "errors", "extras", "files"},
     "lab": {
         "codec",
         "coder",
@@ -63,8 +77,11 @@ ALLOWED = {
         "files",
         "rowfile",
     },
-    "api": {"codec", "levels", "models", "errors", "files"},
+    "api": {"codec", "levels", "models", "errors"},
+    "fileobject": {"api", "codec", "errors", "files"},
+    "incremental": {"api", "codec"},
     "cli": {
+        "extras",
         "api",
         "codec",
         "complexity",
@@ -81,7 +98,7 @@ ALLOWED = {
         "files",
         "lmzip",
     },
-    "lmzip": {"api", "codec", "errors"},
+    "lmzip": {"api", "codec", "errors", "fileobject", "incremental"},
     "__main__": {"cli"},
 }
 

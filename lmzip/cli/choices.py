@@ -22,6 +22,9 @@ _OVERRIDES = {
 }
 """Coding parameters, and the options that set them."""
 
+RSYNCABLE_BLOCK_BYTES = 1 << 18
+"""The longest blocks of --rsyncable, unless --block-size says more."""
+
 
 def chosen_parameters(given: dict[str, Any], model: str | None) -> tuple[str, CodingParameters]:
     """The model's name and the parameters, the level's where nothing else is said."""
@@ -39,6 +42,10 @@ def chosen_parameters(given: dict[str, Any], model: str | None) -> tuple[str, Co
         overrides["mixing_bits"] = 0
     if given["solid"]:
         overrides |= {"solid": True, "streams_at_once": base.streams_at_once or 32}
+    if given.get("rsyncable"):
+        overrides |= {"rsyncable": True}
+        if given["block_size"] is None:
+            overrides["block_bytes"] = min(base.block_bytes, RSYNCABLE_BLOCK_BYTES)
     return model or chosen.model, dataclasses.replace(base, **overrides)
 
 

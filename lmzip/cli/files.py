@@ -16,12 +16,15 @@ from ..files import atomic_output, read_up_to, replaces
 from ..files.sparse import SparseWriter
 from ..files.standard import STANDARD_OUTPUT
 from .ahead import Ahead
+from .benchmark import run_benchmark
 from .inputs import (
     STDIN,
     Skip,
     content_size,
     contents_inside,
+    copy_all,
     has_changed,
+    look_ahead,
     open_input,
     read_first_block,
     remove_input,
@@ -30,9 +33,11 @@ from .inputs import (
 )
 from .progress import CodingBar, ModelBar
 from .say import say
+from .selection import Selection, select
 
 if TYPE_CHECKING:
     from ..codec import CompressionSummary
+    from ..format.fields import ByteSource
     from .ranges import ByteRange
 
 __all__ = ["run", "standard_output"]
@@ -57,27 +62,29 @@ class _Options:
     memory_limit: int
     time_limit: float | None
     byte_range: ByteRange | None
+    output_dir: str | None
 
 
 def run(files: Sequence[str], **given: Any) -> None:
     """Do what the command line says; exits with 1 (or 2, wrong usage) if any file failed."""
     options = _Options(**{f.name: given[f.name] for f in dataclasses.fields(_Options)})
+    selection, failed = _select(files, options, given)
+    files = selection.names
     if options.mode in ("decompress", "test", "list"):
         files = [with_suffix(name, SUFFIX) for name in files]
-    files = list(files) or [STDIN]
-    _refuse_subcommand(files[0])
-    if options.output is not None and len(files) > 1:
+    if options.output is not None and (len(files) > 1 or given["recursive"]):
         raise click.UsageError("-o takes one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
         raise click.UsageError("-o and -c exclude each other")
     if options.byte_range is not None:
         _require_sense_of_range(options, files)
+    if given["benchmark"] is not None:
+        sys.exit(max(failed, run_benchmark(files, given["benchmark"], given)))
     if options.mode == "list":
         from .info import list_archives
 
-        sys.exit(list_archives(files))
-    session = _Session(options, given)
-    failed = 0
+        sys.exit(max(failed, list_archives(files)))
+    session = _Session(options, given, selection)
     ahead = session.ahead(files)
     for number, name in enumerate(files):
         try:
@@ -93,6 +100,34 @@ def run(files: Sequence[str], **given: Any) -> None:
             failed = max(failed, 1)
             say(f"{error.filename or _label(name)}: {error.strerror or error}")
     sys.exit(failed)
+
+
+def _select(
+    files: Sequence[str], options: _Options, given: dict[str, Any]
+) -> tuple[Selection, int]:
+    """The files to work on, and the exit code so far."""
+    failed = 0
+
+    def unreadable(error: OSError) -> None:
+        nonlocal failed
+        failed = 1
+        say(f"{error.filename or 'error'}: {error.strerror or error}")
+
+    if not files and given["files_from"] is None:
+        if given["recursive"]:
+            raise click.UsageError("-r takes a folder")
+        files = [STDIN]
+    if files:
+        _refuse_subcommand(files[0])
+    if options.output_dir is not None:
+        if options.to_stdout or options.output is not None or options.mode in ("test", "list"):
+            raise click.UsageError("--output-dir goes with none of -c, -o, -t and -l")
+        if not os.path.isdir(options.output_dir):
+            raise click.UsageError(f"--output-dir: {options.output_dir} is no folder")
+    compressing = options.mode == "compress"
+    return select(
+        files, given, compressing=compressing, suffix=SUFFIX, unreadable=unreadable
+    ), failed
 
 
 def _require_sense_of_range(options: _Options, files: Sequence[str]) -> None:
@@ -120,11 +155,14 @@ def _label(name: str) -> str:
 class _Session:
     """The models are loaded once for all files."""
 
-    def __init__(self, options: _Options, given: dict[str, Any]) -> None:
+    def __init__(self, options: _Options, given: dict[str, Any], selection: Selection) -> None:
         from .choices import chosen_parameters, open_models
         from .side import THINKING, chosen_side, chosen_side_parameters
 
         self.options = options
+        self._selection = selection
+        self._written: dict[Path, str] = {}
+        """Outputs so far, and what they were made from."""
         if options.mode != "compress":  # the archive says what else there is
             given |= dict.fromkeys(THINKING)
         self.side_parameters = chosen_side_parameters(given)
@@ -212,6 +250,7 @@ class _Session:
             if remove:
                 require_removable(name, source, force=options.force)
             may_skip = options.mode == "decompress" and replaces(target)
+            self._prepare(name, target)
             with atomic_output(target, overwrite=options.force, like=like) as out:
                 sparse = SparseWriter(out) if may_skip else None
                 self._code(name, source, cast(BinaryIO, sparse or out), ahead)
@@ -225,6 +264,20 @@ class _Session:
             if name != STDIN:
                 source.close()
 
+    def _prepare(self, name: str, target: Path) -> None:
+        """Make the folders under --output-dir. Raises Skip if the output is another input's."""
+        if self.options.output_dir is None:
+            return
+        before = self._written.setdefault(target, name)
+        if before != name:
+            raise Skip(f"{target} was made from {before}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+
+    def _place(self, name: str) -> str:
+        """The file's name, or where it would be under --output-dir."""
+        folder = self.options.output_dir
+        return name if folder is None else os.path.join(folder, self._selection.place(name))
+
     def _target(self, name: str) -> Path | None:
         """The output file; None for standard output."""
         options = self.options
@@ -237,9 +290,9 @@ class _Session:
         elif options.mode == "compress":
             if name.endswith(SUFFIX) and not options.force:
                 raise Skip(f"already has suffix {SUFFIX} (-f compresses it all the same)")
-            target = Path(name + SUFFIX)
+            target = Path(self._place(name) + SUFFIX)
         elif name.endswith(SUFFIX) and len(Path(name).name) > len(SUFFIX):
-            target = Path(name.removesuffix(SUFFIX))
+            target = Path(self._place(name).removesuffix(SUFFIX))
         else:
             raise Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
         if target.is_dir():
@@ -328,6 +381,7 @@ class _Session:
         ahead: tuple[bytes, Coded] | None,
     ) -> int:
         from ..codec import decompress_stream
+        from ..format import MAGIC
 
         made = _still_right(ahead, source)
         if isinstance(made, LmzipError):
@@ -338,9 +392,14 @@ class _Session:
             return self._decompress_range(source, out, self.options.byte_range)
 
         size = contents_inside(source) if sys.stderr.isatty() else None
+        whole: ByteSource = source
+        if self.options.force and self.options.to_stdout:
+            whole, archive = look_ahead(source, MAGIC)
+            if not archive:
+                return copy_all(whole, out)
         with CodingBar(_label(name), size, show=not self.options.quiet) as bar:
             return decompress_stream(
-                source,
+                whole,
                 out.write,
                 self.models,
                 memory_limit=self.options.memory_limit,

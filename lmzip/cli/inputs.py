@@ -14,7 +14,13 @@ from ..errors import LmzipError, UsageError
 from ..files import read_up_to
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ..format.fields import ByteSource
+
+    class Writer(Protocol):
+        def write(self, data: bytes, /) -> int: ...
+
 
 __all__ = [
     "STDIN",
@@ -22,7 +28,9 @@ __all__ = [
     "content_size",
     "contents_inside",
     "contents_unpacker",
+    "copy_all",
     "has_changed",
+    "look_ahead",
     "open_input",
     "read_first_block",
     "remove_input",
@@ -66,7 +74,7 @@ def open_input(name: str, *, archive: bool, force: bool) -> BinaryIO:
     if not name:
         raise Skip("a file name is empty")
     if os.path.isdir(name):
-        raise Skip("is a directory (tar packs directories: tar -I lmzip -cf DIR.tar.lmz DIR)")
+        raise Skip("is a directory (-r takes its files; tar -I lmzip -cf DIR.tar.lmz DIR packs it)")
     return open(name, "rb")
 
 
@@ -93,7 +101,7 @@ def has_changed(before: os.stat_result, source: BinaryIO) -> bool:
 class _Behind:
     """What was read of a source already, and then the rest of it."""
 
-    def __init__(self, first: bytes, source: BinaryIO) -> None:
+    def __init__(self, first: bytes, source: ByteSource) -> None:
         self._first, self._source = first, source
 
     def read(self, size: int, /) -> bytes | None:
@@ -117,6 +125,21 @@ def read_first_block(
     if len(first) > block_bytes:  # it has grown
         return _Behind(first, source), None
     return io.BytesIO(first), len(first)
+
+
+def look_ahead(source: ByteSource, magic: bytes) -> tuple[ByteSource, bool]:
+    """The source from where it stands, and whether it begins with those bytes."""
+    first = read_up_to(source, len(magic))
+    return _Behind(first, source), first == magic
+
+
+def copy_all(source: ByteSource, out: Writer) -> int:
+    """The number of bytes of the source, all of them written."""
+    size = 0
+    while data := read_up_to(source, 1 << 20):
+        out.write(data)
+        size += len(data)
+    return size
 
 
 def with_suffix(name: str, suffix: str) -> str:

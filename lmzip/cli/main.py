@@ -6,9 +6,12 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -16,13 +19,16 @@ import click
 
 from .. import __version__
 from ..errors import LmzipError, UsageError
+from ..extras import extra_of, how_to_install
 from ..files.standard import STANDARD_OUTPUT, open_standard_streams
+from .benchmark import benchmark_words, parse_levels
+from .completion import complete_first
 from .notices import show_log
 from .options import FilePath, coding_options, model_options, side_options, time_limit_option
 from .ranges import parse_range
 from .say import clean, say
 
-__all__ = ["main"]
+__all__ = ["lmzip", "main", "unwind_on_signals"]
 
 _EPILOG = """\b
 Levels: bits per byte of alice29.txt (gzip -9 has 2.85, xz -9e 2.55) and kB/s of compression on two
@@ -46,12 +52,14 @@ Subcommands (see 'lmzip COMMAND --help'):
   schemes     what a file costs given thoughts, by who pays for them
   scaling     bits given a text, against parameters and against thoughts
   lab         experiments on knowledge, memory and scaling, by streams that decode
+  completion  print what completes the command line in bash, zsh or fish
 
 \b
 Environment (options on the command line go before):
   LMZIP_MODEL    as --model                LMZIP_HOME     folder of models and sets of texts
   LMZIP_THREADS  as --threads              LMZIP_CORPORA  folder with standard texts in eval/
   LMZIP_OFFLINE  as --offline, if it is 1  LMZIP_ISA      instructions: scalar, avx2, ...
+  LMZIP_LEVEL    1 to 9, as -1 to -9       LMZIP_OPT      options to begin with, as '-9 --solid'
 
 \b
 Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
@@ -60,7 +68,7 @@ Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 _SUBCOMMANDS = (
     "models", "info", "measure", "compare", "corpora", "pair", "complexity", "distance", "schemes",
-    "scaling", "train", "lab",
+    "scaling", "train", "lab", "completion",
 )  # fmt: skip
 """Modules of this package, each with the command of its name."""
 
@@ -72,8 +80,9 @@ class _Lmzip(click.Group):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = len(args)
         if not args or args[0] not in self.list_commands(ctx):
-            args = ["code", *args]
+            args = ["code", *_standing_options(), *benchmark_words(args)]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -85,6 +94,40 @@ class _Lmzip(click.Group):
             command: click.Command = getattr(import_module(f".{name}", __package__), name)
             return command
         return super().get_command(ctx, name)
+
+
+_WORDS = "lmzip.words"
+"""How many words stand on the command line."""
+
+
+def _standing_options() -> list[str]:
+    """The options that LMZIP_OPT holds. Raises click's UsageError if it holds anything else."""
+    text = os.environ.get("LMZIP_OPT", "")
+    try:
+        words = benchmark_words(shlex.split(text))
+        context = click.Context(code, info_name="lmzip")
+        values, _left, _order = code.make_parser(context).parse_args(list(words))
+    except (ValueError, click.UsageError) as error:
+        reason = error.format_message() if isinstance(error, click.UsageError) else error
+        raise click.UsageError(f"LMZIP_OPT: {reason}") from None
+    files = values.get("files")
+    if (isinstance(files, tuple) and files) or "--" in words:
+        raise click.UsageError("LMZIP_OPT: may hold options only, no files")
+    return words
+
+
+def _standing_level(options: dict[str, Any], context: click.Context) -> int | None:
+    """The level: that of the command line, or LMZIP_LEVEL unless -m stands there. Raises click's
+    UsageError."""
+    text = os.environ.get("LMZIP_LEVEL")
+    if options["level"] is not None or not text:
+        level: int | None = options["level"]
+        return level
+    if text not in map(str, range(1, 10)):
+        raise click.UsageError(f"LMZIP_LEVEL: {text!r} is no level from 1 to 9")
+    if context.get_parameter_source("model") is _COMMAND_LINE:
+        return None
+    return int(text)
 
 
 class _Code(click.Command):
@@ -100,7 +143,13 @@ def lmzip() -> None:
 
 
 @lmzip.command("code", cls=_Code, hidden=True, epilog=_EPILOG)
-@click.argument("files", metavar="[FILE]...", nargs=-1, type=FilePath(standard=True))
+@click.argument(
+    "files",
+    metavar="[FILE]...",
+    nargs=-1,
+    type=FilePath(standard=True),
+    shell_complete=complete_first,
+)
 @click.option(
     "-z", "--compress", "mode", flag_value="compress", default=True, help="Compress (the default)."
 )
@@ -124,7 +173,44 @@ def lmzip() -> None:
     help="With -d: only these bytes of the contents (1M:64k; -500: the last 500); blocks without "
     "them are not decoded.",
 )
-@click.option("-f", "--force", is_flag=True, help="Overwrite files, write to a terminal.")
+@click.option(
+    "-f",
+    "--force",
+    is_flag=True,
+    help="Overwrite files, and write to a terminal; with -dc, copy what is no archive.",
+)
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Work on the files in folders, and in those below."
+)
+@click.option(
+    "--output-dir",
+    metavar="DIR",
+    type=FilePath(),
+    help="Write the outputs into DIR; those of -r keep their folders there.",
+)
+@click.option(
+    "--exclude-compressed",
+    is_flag=True,
+    help="Leave out files whose endings say that they are compressed: .gz, .zip, .jpg and others.",
+)
+@click.option(
+    "--files-from",
+    metavar="LIST",
+    type=FilePath(standard=True),
+    help="Work on the files that LIST names, too, one on each line; - is standard input.",
+)
+@click.option("-0", "--null", is_flag=True, help="The names in LIST end in NUL bytes.")
+@click.option(
+    "--benchmark",
+    metavar="[LEVELS]",
+    callback=parse_levels,
+    help="Or -b[LEVELS]: measure sizes and speeds of levels on the files; -b1-3, -b1,5.",
+)
+@click.option(
+    "--rsyncable",
+    is_flag=True,
+    help="Cut blocks where the text says so, so that a small change changes a block or two.",
+)
 @click.option("-v", "--verbose", count=True, help="Say what was done.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
 @coding_options
@@ -146,8 +232,8 @@ def code(files: tuple[str, ...], **options: Any) -> None:
     is no FILE.
     """
     context = click.get_current_context()
-    given = [p for p in options if context.get_parameter_source(p) is _COMMAND_LINE]
-    if not files and not given and sys.stdin is not None and sys.stdin.isatty():
+    options["level"] = _standing_level(options, context)
+    if not files and not context.meta[_WORDS] and sys.stdin is not None and sys.stdin.isatty():
         click.echo(context.get_help())
         return
     from .files import run
@@ -160,7 +246,7 @@ _AT_ONCE = 1.0
 """Seconds in which a second signal is an echo of the first: what unwinds is cleaning up."""
 
 
-def _unwind_on_signals() -> None:
+def unwind_on_signals() -> None:
     """A polite kill unwinds like Ctrl-C, so that temporary files go."""
     last = -_AT_ONCE
 
@@ -198,13 +284,13 @@ def _message(error: click.ClickException) -> str:
     return f"lmzip: {message.removesuffix('.')}; try '{command} --help'"
 
 
-def main() -> NoReturn:
-    """Run the command line and exit."""
-    _unwind_on_signals()
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, or these words, and exit."""
+    unwind_on_signals()
     open_standard_streams()
     show_log(lambda message: say(f"{message}"))
     try:
-        code = _finish(_run())
+        code = _finish(_run(words))
     except KeyboardInterrupt:
         code = 130
     finally:
@@ -225,11 +311,13 @@ def _finish(code: int) -> int:
     return code
 
 
-def _run() -> int:
+def _run(words: Sequence[str] | None) -> int:
     """The exit code; says what went wrong."""
     code = 1
     try:
-        result = lmzip.main(prog_name="lmzip", standalone_mode=False)
+        result = lmzip.main(
+            None if words is None else list(words), prog_name="lmzip", standalone_mode=False
+        )
         code = result if isinstance(result, int) else 0
     except SystemExit as stopped:
         code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
@@ -241,6 +329,12 @@ def _run() -> int:
         code = 2
     except LmzipError as error:
         say(f"{error}")
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if extra_of(missing) is None:
+            raise
+        say(how_to_install(missing))
+        code = 2
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
         code = 130

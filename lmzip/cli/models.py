@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import FilePath
+from .options import FilePath, ModelName
 from .progress import ModelBar
 from .say import clean, say
 
@@ -55,7 +55,7 @@ def list_models() -> None:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", type=ModelName())
 @click.option("-f", "--force", is_flag=True, help="Fetch again even if it is there.")
 @click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE", help="Never touch the network.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -86,7 +86,7 @@ def add(source: Path, name: str | None, force: bool, quiet: bool) -> None:
 
 
 @models.command("info")
-@click.argument("name")
+@click.argument("name", type=ModelName())
 @click.help_option("-h", "--help")
 def model_info(name: str) -> None:
     """Show a model's shape, identity and licence; the hash of an installed one is checked."""
@@ -124,7 +124,7 @@ def model_info(name: str) -> None:
 
 
 @models.command("rm")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, type=ModelName())
 @click.help_option("-h", "--help")
 def remove(names: tuple[str, ...]) -> None:
     """Delete installed models."""

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 __all__ = [
     "F",
     "FilePath",
+    "ModelName",
     "apply",
     "coding_options",
     "given_levels",
@@ -52,6 +54,17 @@ class ModelName(click.types.StringParamType):
         if not str(value).removeprefix("float:"):
             self.fail("a model's name is empty", param, ctx)
         return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from ..api import models_home
+        from ..models.registry import known_models
+        from ..models.store import ModelStore
+
+        names = [model.name for model in ModelStore(models_home()).installed()]
+        names += [model.name for model in known_models()]
+        return [CompletionItem(n) for n in dict.fromkeys(names) if n.startswith(incomplete)]
 
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}

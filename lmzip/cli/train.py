@@ -55,12 +55,13 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     same model. At the end, held-out text is compressed by the old and the new model and by zstd
     with a dictionary trained on the same text.
     """
-    from ..errors import LmzipError
+    from ..errors import MissingPackageError
+    from ..extras import how_to_install
 
     try:
         from ..training.own import Order, Training, default_workers, split
-    except ImportError as error:
-        raise LmzipError(f"training needs PyTorch ({error})") from None
+    except ImportError:
+        raise MissingPackageError(how_to_install("torch", "training")) from None
     from ..api import models_home
     from ..measure import find_documents
     from ..models.registry import default_name

@@ -3,6 +3,7 @@
 from .compressor import DEFAULT_MEMORY_LIMIT, CompressionSummary, compress_stream
 from .conditioned import ConditionedEngine, ThoughtPlan
 from .decompressor import ArchiveReader, decompress_stream
+from .incremental import ArchiveDecoder, ArchiveEncoder
 from .ledger import LedgerItem, ledger
 from .many import MANY_BYTES, compress_many, decompress_many, gains_by_company
 from .model import CodecModel, ModelSource, OneModel, model_reference
@@ -17,6 +18,8 @@ from .work import TimeBudget
 __all__ = [
     "DEFAULT_MEMORY_LIMIT",
     "MANY_BYTES",
+    "ArchiveDecoder",
+    "ArchiveEncoder",
     "ArchiveIndex",
     "ArchiveReader",
     "BlockReader",

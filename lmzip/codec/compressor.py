@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ..errors import UsageError
 from ..format import Block, BlockKind, Header, Trailer, pack_short
-from ..format.fields import ByteSource, read_some
+from ..format.fields import ByteSource
 from .block_encoder import BlockEncoder
+from .cutting import split_blocks
 from .model import ModelSource
 from .parameters import CodingParameters
 from .side import SideInformation, SideParameters
@@ -20,15 +21,12 @@ __all__ = [
     "ArchiveWriter",
     "CompressionSummary",
     "compress_stream",
+    "empty_archive",
     "single_archive",
-    "split_blocks",
 ]
 
 DEFAULT_MEMORY_LIMIT = 4 << 30
 """Bytes of key/value cache that coding may take."""
-
-_CUT_SEARCH = 4096
-"""Bytes before a block's end in which a line end is looked for."""
 
 
 @dataclasses.dataclass
@@ -121,40 +119,6 @@ class ArchiveWriter:
         return len(data)
 
 
-def _cut(buffer: bytes, size: int) -> int:
-    """Where to end a block of at most `size` bytes: behind a line end, else between characters."""
-    newline = buffer.rfind(b"\n", size - min(_CUT_SEARCH, size), size)
-    if newline >= 0:
-        return newline + 1
-    for back in range(4):
-        # Not in front of a continuation byte.
-        if size - back > 0 and buffer[size - back] & 0xC0 != 0x80:
-            return size - back
-    return size
-
-
-def split_blocks(source: ByteSource, block_bytes: int) -> Iterator[tuple[bytes, bool]]:
-    """The contents block by block, each with whether it is the last."""
-    buffer = b""
-    while True:
-        parts = [buffer]
-        length = len(buffer)
-        while length <= block_bytes:
-            part = read_some(source, block_bytes + 1 - length)
-            if not part:
-                break
-            parts.append(part)
-            length += len(part)
-        buffer = b"".join(parts)
-        if len(buffer) <= block_bytes:
-            if buffer:
-                yield buffer, True
-            return
-        cut = _cut(buffer, block_bytes)
-        yield buffer[:cut], False
-        buffer = buffer[cut:]
-
-
 def compress_stream(
     source: ByteSource,
     write: Callable[[bytes], object],
@@ -186,7 +150,7 @@ def compress_stream(
         encoder.condition(side, side_parameters or SideParameters())
     writer = ArchiveWriter(made.write)
     pending: list[bytes] = []
-    for number, (data, last) in enumerate(split_blocks(source, parameters.block_bytes)):
+    for number, (data, last) in enumerate(split_blocks(source, parameters)):
         pending.append(data)
         if blocks_in_flight is None and not last:
             blocks_in_flight = encoder.blocks_at_once(data)

@@ -11,6 +11,7 @@ from ..errors import (
     FormatError,
     ModelMismatchError,
     SideInformationError,
+    TruncatedError,
     VersionError,
 )
 from ..format import (
@@ -300,6 +301,8 @@ class ArchiveReader:
         self._before = bytearray()
         """The end of what was decoded."""
         self._total = self._estimate = 0
+        self.whole_archives = 0
+        """So many have been read to their ends."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Contents, each piece after its own checksum. Raises FormatError and others."""
@@ -307,8 +310,9 @@ class ArchiveReader:
         while (found := read_header(self._source, behind_another=count > 0)) is not None:
             count += 1
             yield from self._archive(*found)
+            self.whole_archives = count
         if not count:
-            raise FormatError("the input is empty, not an lmzip archive")
+            raise TruncatedError("the input is empty, not an lmzip archive")
 
     def _archive(self, header: Header, header_data: bytes) -> Iterator[bytes]:
         decoder = BlockDecoder(
@@ -348,7 +352,12 @@ class ArchiveReader:
         read."""
         group: list[Block] = []
         while True:
-            item, size = read_block_or_trailer(self._source, len(index))
+            try:
+                item, size = read_block_or_trailer(self._source, len(index))
+            except FormatError:
+                if group:  # what stands before the damage is whole
+                    yield group
+                raise
             if isinstance(item, Trailer):
                 if group:
                     yield group

@@ -61,6 +61,7 @@ def compress_many(
     small = {
         i: data for i, data in enumerate(contents)
         if 0 < len(data) <= min(MANY_BYTES, parameters.block_bytes) and not parameters.solid
+        and not parameters.rsyncable
         and not looks_incompressible(data, best_classical(data))  # that needs no model
     }  # fmt: skip
     loads = {i: encoder.load(data) for i, data in small.items()}

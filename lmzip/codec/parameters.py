@@ -41,6 +41,9 @@ class CodingParameters:
     solid: bool = False
     """Mix what all blocks have said, not only the same one: smaller, but there is no random access
     and blocks decode one behind the other. Needs `streams_at_once` and mixing."""
+    rsyncable: bool = False
+    """Cut blocks where the text itself says so, between a quarter of `block_bytes` and all of it: a
+    change in the contents changes the blocks around it, and the others stay byte for byte."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -62,6 +65,8 @@ class CodingParameters:
             raise UsageError(
                 f"mixing bits must be between {low} and {high}, not {self.mixing_bits}"
             )
+        if self.solid and self.rsyncable:
+            raise UsageError("the blocks of a solid archive all change with the contents before")
         if self.solid and not (self.mixing_bits and self.streams_at_once):
             raise UsageError("a solid archive needs mixing, and a number of streams at once")
 

@@ -12,7 +12,8 @@ from ..coder import Freqs, Symbols, new_encoder
 from ..engine import PRECISION, RADIX
 from ..mix import Mixer
 from .block_encoder import BlockEncoder
-from .compressor import DEFAULT_MEMORY_LIMIT, split_blocks
+from .compressor import DEFAULT_MEMORY_LIMIT
+from .cutting import split_blocks
 from .job import LmJob, Tokens
 from .lm import code_jobs
 from .model import CodecModel, OneModel
@@ -122,7 +123,7 @@ def token_costs(
     costs: list[NDArray[np.float64]] = [np.empty((2, 0))]
     streams: list[tuple[int, int]] = []
     start, other_bits = 0, 0.0
-    for number, (text, end) in enumerate(split_blocks(io.BytesIO(data), parameters.block_bytes)):
+    for number, (text, end) in enumerate(split_blocks(io.BytesIO(data), parameters)):
         ((block, ideal_bits),) = encoder.encode([text], single=end and number == 0)
         tokens = model.tokenizer.tokenize(text)
         if block.kind.modelled:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
-import importlib.util
 import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import UsageError
+from ..extras import require_packages
 from .coders import Coder
 from .codings import CodingStore
 
@@ -227,9 +227,8 @@ class Tree:
 
 
 def require_scipy() -> None:
-    """Raises UsageError if it is not installed."""
-    if importlib.util.find_spec("scipy") is None:
-        raise UsageError("trees of distances need the package scipy")
+    """Raises MissingPackageError if it is not installed."""
+    require_packages("trees of distances", "scipy")
 
 
 def average_linkage(rows: Rows) -> Tree:

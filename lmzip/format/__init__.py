@@ -1,6 +1,14 @@
 """The bytes of an archive (FORMAT.md): headers, blocks, index."""
 
-from .block import MAX_BLOCK_BYTES, MAX_SHORT_BYTES, Block, BlockHead, BlockKind, content_crc
+from .block import (
+    MAX_BLOCK_BYTES,
+    MAX_SHORT_BYTES,
+    Block,
+    BlockHead,
+    BlockKind,
+    block_kind,
+    content_crc,
+)
 from .header import FORMAT_VERSION, MAGIC, Header, read_header
 from .reference import (
     MAX_MIXING_BITS,
@@ -40,6 +48,7 @@ __all__ = [
     "SideSource",
     "Thoughts",
     "Trailer",
+    "block_kind",
     "content_crc",
     "map_archives",
     "pack_short",

@@ -66,7 +66,7 @@ def map_archives(file: BinaryIO) -> list[ArchiveMap]:
     """
     end = file.seek(0, io.SEEK_END)
     if end == 0:
-        raise FormatError("the input is empty, not an lmzip archive")
+        raise TruncatedError("the input is empty, not an lmzip archive")
     found: list[ArchiveMap] = []
     while end > 0:
         file.seek(max(0, end - Trailer.TAIL_BYTES))

@@ -25,6 +25,7 @@ from ..errors import (
     UnsupportedModelError,
     UsageError,
 )
+from ..extras import how_to_install
 from ..models.registry import known_models
 from .causality import require_causal
 from .scoring import Floats, Scores, Tokens
@@ -329,7 +330,7 @@ def load_float_model(
         import torch
         import transformers  # noqa: F401
     except ImportError:
-        raise ModelError("models in floating point need the package transformers") from None
+        raise ModelError(how_to_install("transformers", "models in floating point")) from None
     if threads:
         torch.set_num_threads(threads)
     if not source:

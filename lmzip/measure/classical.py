@@ -19,7 +19,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import LmzipError, UsageError
+from ..errors import LmzipError, MissingPackageError, UsageError
+from ..extras import how_to_install
 
 __all__ = [
     "COMPRESSORS",
@@ -153,7 +154,7 @@ def installed_compressors(names: tuple[str, ...] = ()) -> list[Compressor]:
                 version = f"{package} {importlib.metadata.version(package)}"
             except importlib.metadata.PackageNotFoundError:
                 if names:
-                    raise UsageError(f"{name} needs the package {package}") from None
+                    raise MissingPackageError(how_to_install(package, name)) from None
                 continue
         if package == "pyppmd":
             version += ", length in front"

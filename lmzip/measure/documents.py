@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..corpora import CorpusStore, files_below
-from ..errors import CorpusError, UsageError
+from ..errors import CorpusError, MissingPackageError, UsageError
+from ..extras import how_to_install
 
 __all__ = ["Document", "Documents", "find_documents"]
 
@@ -265,7 +266,8 @@ def _parquet_rows(name: str, path: Path, field: str) -> Iterator[Document]:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
     except ImportError:
-        raise UsageError(f"{name}: pyarrow, which reads Parquet, is not installed") from None
+        reason = how_to_install("pyarrow", "reading Parquet")
+        raise MissingPackageError(f"{name}: {reason}") from None
     try:
         with parquet.ParquetFile(path) as table:
             schema = table.schema_arrow
@@ -298,9 +300,8 @@ def _open_hub(name: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise UsageError(
-            f"{name}: the datasets library, which reads it, is not installed"
-        ) from None
+        reason = how_to_install("datasets", "a data set of the hub")
+        raise MissingPackageError(f"{name}: {reason}") from None
     repository, config, split = parts.groups()
     try:
         return datasets.load_dataset(repository, config, split=split or "train", streaming=True)

@@ -16,7 +16,8 @@ from ..codec import (
     model_reference,
     token_costs,
 )
-from ..errors import UsageError
+from ..errors import MissingPackageError
+from ..extras import how_to_install
 from .exact import ExactScorer
 from .scoring import Floats, Scorer, Scores, Tokens, score_windows
 from .windows import Protocol, Window
@@ -220,7 +221,7 @@ class TokenWriter:
     """A file of rows: Parquet if it is to be, else JSON lines."""
 
     def __init__(self, file: BinaryIO, *, parquet: bool) -> None:
-        """Raises UsageError if Parquet is asked for and pyarrow is not installed."""
+        """Raises MissingPackageError if Parquet is asked for and pyarrow is not installed."""
         self._file = file
         self._parquet: Any = _parquet_writer(file) if parquet else None
 
@@ -255,7 +256,7 @@ def _parquet_writer(file: BinaryIO) -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise UsageError("Parquet output needs the package pyarrow") from None
+        raise MissingPackageError(how_to_install("pyarrow", "writing Parquet")) from None
     text, number, real = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
     alternatives = pyarrow.list_(pyarrow.struct([("text", text), ("pmf", real)]))
     schema = pyarrow.schema(

@@ -13,10 +13,11 @@ from ..engine.cores import available_cores
 from ..engine.devices import choose_device, each_device
 from ..engine.selftest import require_selftest
 from ..errors import EngineError, ModelNotFoundError, VersionError
-from ..extension import extension, load_error
+from ..extras import how_to_install
 from ..format import ModelReference
 from ..mix import MixingStart
 from ..text import Tokenizer, Vocabulary
+from .cpu import cpu_engine, reference_engine
 from .registry import default_name, known_model, known_models
 from .store import ModelStore
 
@@ -24,25 +25,6 @@ __all__ = ["StoreModels", "load_model"]
 
 Progress = Callable[[str, int, int], None]
 ENGINES = ("auto", "native", "reference", "triton")
-
-
-def _cpu_engine(
-    pack: Pack,
-    engine: str,
-    threads: int,
-    isa: str | None,
-    notice: Callable[[str], None],
-) -> Engine:
-    """The native engine, or the reference engine where that is asked for or the only one."""
-    if engine == "native" or (engine == "auto" and extension is not None):
-        from ..engine.native import NativeEngine
-
-        return NativeEngine(pack, threads=threads, isa=isa)
-    if engine == "auto":
-        notice(f"no native engine here ({load_error}): PyTorch runs instead, several times slower")
-    from ..engine.reference import ReferenceEngine
-
-    return ReferenceEngine(pack, device="cpu", threads=threads)
 
 
 def _torch_engine(
@@ -57,16 +39,15 @@ def _torch_engine(
             from ..engine.triton_engine import TritonEngine
         except ImportError as error:
             if engine == "triton":
-                raise EngineError(f"no Triton here ({error}): pip install 'lmzip[gpu]'") from None
+                reason = how_to_install("triton", "the Triton engine")
+                raise EngineError(f"{reason} ({error})") from None
         else:
             engines = [TritonEngine(pack, device=one) for one in each_device(device)]
             for found in engines:
                 found.join(engines)
             return engines[0]
-    from ..engine.reference import ReferenceEngine
-
-    plain = ReferenceEngine(pack, device=device, threads=threads)
-    if engine == "auto" and plain.device.type == "cuda":
+    plain = reference_engine(pack, device=device, threads=threads)
+    if engine == "auto" and device.partition(":")[0] == "cuda":
         notice("no Triton here: PyTorch runs on the GPU instead, several times slower")
     return plain
 
@@ -87,7 +68,7 @@ def _engine(
         raise EngineError(f"the native engine runs on the cpu, not on {device!r}")
     chosen = "cpu" if engine == "native" else choose_device(device)
     if chosen == "cpu" and engine != "triton":
-        found = _cpu_engine(pack, engine, threads, isa, notice)
+        found = cpu_engine(pack, engine, threads=threads, isa=isa, notice=notice)
     elif device != "auto" or engine != "auto":
         found = _torch_engine(pack, engine, chosen, threads, notice)
     else:
@@ -97,7 +78,7 @@ def _engine(
         except Exception as error:  # of the compiler, the driver, or ours: nobody asked for a GPU
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             notice(f"the GPU stays unused: {reason}")
-            found = _cpu_engine(pack, engine, threads, isa, notice)
+            found = cpu_engine(pack, engine, threads=threads, isa=isa, notice=notice)
     return found
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..engine.selftest import require_selftest, selftest_digest
+from ..engine.selftest import require_selftest
 from ..engine.weights import Pack
 from ..errors import (
     EngineError,
@@ -251,8 +251,8 @@ class ModelStore:
             raise ModelNotFoundError(f"model {name!r} is not installed") from None
 
     def _convert(self, checkpoint: Checkpoint, known: KnownModel | None, report: Progress) -> Pack:
-        from ..engine.reference import ReferenceEngine
         from .convert import build_pack, write_pack
+        from .cpu import selftest_answer
 
         pack = build_pack(checkpoint, progress=report)
         if known is not None and known.identity and pack.identity.hex() != known.identity:
@@ -260,7 +260,7 @@ class ModelStore:
                 f"model {known.name!r} converts to {pack.identity.hex()[:16]}..., "
                 f"expected {known.identity[:16]}...; please report this"
             )
-        answer = selftest_digest(ReferenceEngine(pack))
+        answer = selftest_answer(pack, pinned=known is not None and known.selftest is not None)
         if known is not None and known.selftest and answer != known.selftest:
             raise EngineError(
                 f"this machine computes wrong numbers for model {known.name!r}; please report this"
@@ -270,11 +270,11 @@ class ModelStore:
         return Pack.open(path, verify=False)
 
     def _copy(self, source: Path, name: str) -> Pack:
-        from ..engine.reference import ReferenceEngine
         from .convert import write_pack
+        from .cpu import cpu_engine
 
         pack = Pack.open(source)
-        require_selftest(ReferenceEngine(pack), pack)
+        require_selftest(cpu_engine(pack), pack)
         write_pack(dataclasses.replace(pack, name=name), self.path(name))
         return Pack.open(self.path(name), verify=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ..extras import require_packages
 from ..files import atomic_output
 from ..measure import Comparison, Measurement, fit_power_law
 from ..measure.comparison import sized_methods
@@ -27,9 +26,8 @@ _COLOURS = ("#3b7dd8", "#d9822b", "#2ca37b", "#b4559c", "#8a7f2f", "#c14b4b", "#
 
 
 def require_matplotlib() -> None:
-    """Raises UsageError if it is not installed: better before hours of measuring than behind."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("plots need the package matplotlib")
+    """Raises MissingPackageError if it is not installed: better before hours of measuring."""
+    require_packages("plots", "matplotlib")
 
 
 @contextlib.contextmanager
@@ -155,7 +153,7 @@ def _scaling(comparison: Comparison) -> Figure | None:
 def comparison_figures(comparison: Comparison) -> list[Figure]:
     """Ratio against speed and, if there are three sizes of models, the scaling plot.
 
-    Raises UsageError if matplotlib is not installed.
+    Raises MissingPackageError if matplotlib is not installed.
     """
     return [f for f in (_ratio_against_speed(comparison), _scaling(comparison)) if f is not None]
 
