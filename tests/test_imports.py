@@ -82,7 +82,7 @@ ALLOWED = {
     "incremental": {"api", "codec"},
     "cli": {
         "extras",
-        "api",
+        "api", "fileobject",
         "codec",
         "complexity",
         "corpora",

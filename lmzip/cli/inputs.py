@@ -45,7 +45,7 @@ def contents_unpacker(*, offline: bool) -> Callable[[Path], bytes]:
     """What reads the whole contents of an archive, and names it in what it raises."""
 
     def unpack(path: Path) -> bytes:
-        from ..api import open as open_archive
+        from ..fileobject import open as open_archive
 
         try:
             with open_archive(path, offline=offline) as file:
