@@ -82,7 +82,8 @@ ALLOWED = {
     "incremental": {"api", "codec"},
     "cli": {
         "extras",
-        "api", "fileobject",
+        "api",
+        "fileobject",
         "codec",
         "complexity",
         "corpora",
