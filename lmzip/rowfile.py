@@ -42,9 +42,14 @@ class RowFile:
             pass
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
+        # After a loss of power, the line that was being written may have zeros for its parts.
+        if b"\0" in data[(last := data.rfind(b"\n", 0, max(0, whole - 1)) + 1) : whole]:
+            whole = last
         tail = data[whole:]
         # A line cut short is ours if whole ones stand before it, or if it says so itself.
-        ours = tail.startswith(line_start) or (whole > 0 and line_start.startswith(tail))
+        ours = tail.startswith(line_start) or (
+            (line_start.startswith(tail) or b"\0" in tail) if whole else not tail.strip(b"\0")
+        )
         if tail and not ours:
             raise CorruptError(f"{path}: not a file of {many}")
         for number, line in enumerate(data[:whole].splitlines(), 1):
@@ -52,7 +57,7 @@ class RowFile:
                 load(json.loads(line))
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise CorruptError(f"{path}, line {number}: not {one}") from None
-        if tail:  # killed while writing
+        if tail:  # killed, or without power, while writing
             os.truncate(path, whole)
 
     def append(self, row: Mapping[str, Any]) -> None:

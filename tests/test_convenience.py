@@ -108,9 +108,46 @@ def test_endings_of_rows(tmp_path):
             (tmp_path / name).write_bytes(data[:-9])
             with pytest.raises(api.UsageError, match="damaged"):
                 list(find_documents([str(tmp_path / name)], field="text"))
-    (tmp_path / "d.json").write_bytes(rows)
-    with pytest.raises(api.UsageError, match=r"\*\.jsonl and"):
-        find_documents([str(tmp_path / "d.json")], field="text")
+    (tmp_path / "d.txt").write_bytes(rows)
+    with pytest.raises(api.UsageError, match=r"\*\.json \("):
+        find_documents([str(tmp_path / "d.txt")], field="text")
+
+
+ARRAY = b' \n[{"text": "one"}, {"text":\n"two"}, 3]'
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.json", ARRAY), ("a.JSON.xz", lzma.compress(ARRAY)),
+        ("lines.json", b'{"text": "one"}\n\n{"text": "two"}\n{"n": 3}'),
+    ],
+)  # fmt: skip
+def test_rows_of_arrays(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    first, second, third = find_documents([str(tmp_path / name)], field="text")
+    assert (first.read(), second.read()) == (b"one", b"two")
+    with pytest.raises(api.UsageError, match="no text in a field"):
+        third.read()
+    (tmp_path / "b.json").write_bytes(b'[{"text": "one"}')
+    with pytest.raises(api.UsageError, match=r"b\.json: not JSON"):
+        find_documents([str(tmp_path / "b.json")], field="text")
+
+
+def test_rows_of_archives(lmzip, tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(b'{"text": "one"}\n{"text": "two two two"}\n')
+    assert lmzip("rows.jsonl").returncode == 0
+    words = ("measure", "-q", "--json", "--field", "text")
+    plain, packed = lmzip(*words, "rows.jsonl"), lmzip(*words, "rows.jsonl.lmz")
+    assert packed.returncode == 0, packed.stderr
+    sizes = [[json.loads(row)["archive_bytes"] for row in r.stdout.splitlines()]
+             for r in (plain, packed)]  # fmt: skip
+    assert sizes[0] == sizes[1] and len(sizes[0]) == 3
+    (tmp_path / "bad.jsonl.lmz").write_bytes(b"no archive")
+    result = lmzip(*words, "bad.jsonl.lmz")
+    assert result.returncode == 1 and b"bad.jsonl.lmz: not an lmzip archive" in result.stderr
+    with pytest.raises(api.UsageError, match="cannot be read here"):
+        find_documents([str(tmp_path / "rows.jsonl.lmz")], field="text")
 
 
 @pytest.mark.parametrize("chunk", [1000, 4096, 5000, 1 << 20])

@@ -19,9 +19,14 @@ NATIVE = GOLDEN.parent.parent / "native"
 MACHINES = ["here", "aarch64", "s390x"]
 
 
+def found_emulator(machine: str) -> str | None:
+    """qemu's user emulation of a processor: Debian has it in two packages, with two names."""
+    return shutil.which(f"qemu-{machine}-static") or shutil.which(f"qemu-{machine}")
+
+
 def run(machine: str, program: Path, *words: object) -> str:
     """What a program prints; it must end well."""
-    emulator = [] if machine == "here" else [f"qemu-{machine}-static"]
+    emulator = [] if machine == "here" else [found_emulator(machine)]
     words = tuple(map(str, (program, *words)))
     return subprocess.run([*emulator, *words], check=True, capture_output=True, text=True).stdout
 
@@ -29,11 +34,12 @@ def run(machine: str, program: Path, *words: object) -> str:
 @pytest.fixture(scope="module", params=MACHINES)
 def machine(request):
     compiler = "g++" if request.param == "here" else f"{request.param}-linux-gnu-g++"
-    tools = [compiler] + ([] if request.param == "here" else [f"qemu-{request.param}-static"])
     if not os.environ.get("LMZIP_FOREIGN"):
         pytest.skip("LMZIP_FOREIGN is not set")
-    if not all(map(shutil.which, tools)):
-        pytest.skip(f"{' or '.join(tools)} is not installed")
+    if not shutil.which(compiler):
+        pytest.skip(f"{compiler} is not installed")
+    if request.param != "here" and not found_emulator(request.param):
+        pytest.skip(f"qemu's user emulation of {request.param} is not installed")
     return request.param, compiler
 
 

@@ -83,6 +83,7 @@ ALLOWED = {
     "cli": {
         "extras",
         "api",
+        "fileobject",
         "codec",
         "complexity",
         "corpora",

@@ -162,9 +162,9 @@ def test_other_controls_break():
 
     assert {c.verdict for c in absorption_controls(0.001, 0.4)} == {HOLDS}
     assert BROKEN in {c.verdict for c in absorption_controls(0.2, 0.4)}
-    assert {c.verdict for c in forgetting_controls(3, 1, 20, 20.1)} == {HOLDS}
-    assert BROKEN in {c.verdict for c in forgetting_controls(3, 2, 20, 20.1)}
-    assert BROKEN in {c.verdict for c in forgetting_controls(3, 1, 20, 30)}
+    assert {c.verdict for c in forgetting_controls(20, 20.1, [20, 20])} == {HOLDS}
+    assert BROKEN in {c.verdict for c in forgetting_controls(20, 21.1, [20, 20])}
+    assert BROKEN in {c.verdict for c in forgetting_controls(20, 20.1, [20, 20.001])}
 
 
 @pytest.mark.parametrize("broken", [False, True])

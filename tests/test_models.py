@@ -443,3 +443,46 @@ def test_a_pack_of_an_older_version_is_fetched_again(fake, tmp_path, tiny_pack, 
         lmzip.compress(b"some text", home=tmp_path / "home", model="own")
     assert models.pull("fake").name == "fake"
     assert models.open("fake").identity == Pack.open(models.path("fake")).identity
+
+
+def test_a_model_of_known_tokens_gets_the_start_of_mixing_that_comes_with_lmzip(
+    tiny_folder, tmp_path, monkeypatch
+):
+    from safetensors.numpy import save
+
+    from lmzip.mix import MixingStart
+    from lmzip.mix.interface import start_sizes
+    from lmzip.models import starts
+
+    monkeypatch.setattr(starts, "_FOLDER", tmp_path)
+    bare = build_pack(read_folder(tiny_folder, "x"))
+    assert MixingStart.of(bare.tensors, bare.config.vocab) is None
+    weights, finals, maps = start_sizes(bare.config.vocab)
+    start = MixingStart(
+        (np.arange(weights) % 100).astype(np.int8),
+        np.ones(finals, np.int16),
+        np.full(maps, 9, np.uint16),
+    )
+    name = starts.start_name(bare.tensors["tokens.offsets"], bare.tensors["tokens.bytes"])
+    (tmp_path / name).write_bytes(save(start.tensors()))
+    pack = build_pack(read_folder(tiny_folder, "x"))
+    found = MixingStart.of(pack.tensors, pack.config.vocab)
+    assert found is not None
+    assert (found.weights == start.weights).all()
+    assert pack.identity != bare.identity
+    path = tmp_path / "x.lmzpack"
+    write_pack(pack, path)
+    assert Pack.open(path).identity == pack.identity
+
+
+def test_starts_of_mixing_that_come_with_lmzip_fit_their_models():
+    from safetensors.numpy import load
+
+    from lmzip.mix import MixingStart
+    from lmzip.models import starts
+
+    sizes = {"mixing-46d00644dfaa9ffe.safetensors": 49_152}
+    found = [f for f in starts._FOLDER.iterdir() if f.name.startswith("mixing-")]
+    assert {f.name for f in found} == set(sizes)
+    for file in found:
+        assert MixingStart.of(load(file.read_bytes()), sizes[file.name]) is not None

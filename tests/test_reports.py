@@ -234,3 +234,8 @@ def test_parquet_takes_any_name():
     writer.close()
     row = parquet.read_table(io.BytesIO(out.getvalue())).to_pylist()[0]
     assert (row["document"], row["model"]) == ("name\\udcff", "m\\udcfe")
+
+
+def test_a_note_of_two_paragraphs_stays_two_in_markdown():
+    table = Table("Speeds", ("document", "bytes"), (("a", 1),), note="First.\n\nSecond\nline.")
+    assert markdown([table]).endswith("\n\nFirst.\n\nSecond\\nline.")

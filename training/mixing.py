@@ -28,6 +28,7 @@ from lmzip.levels import LEVELS
 from lmzip.mix import MixingStart, NativeMixer
 from lmzip.models.convert import with_tensors, write_pack
 from lmzip.models.source import load_model
+from lmzip.models.starts import start_name
 from lmzip.models.store import ModelStore
 
 INPUTS, FINAL_INPUTS = 64, 8
@@ -179,8 +180,10 @@ def learn_start(model: CodecModel, texts: Iterator[tuple[str, bytes]]) -> Mixing
 @click.argument("model")
 @click.option("--corpora", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option("--embed", is_flag=True, help="Write the start alone, as lmzip embeds it; "
+              "PACK is then a folder.")  # fmt: skip
 @click.option("--general", is_flag=True, help="Print the mean of all weights, the general start.")
-def main(model: str, corpora: Path, output: Path, general: bool) -> None:
+def main(model: str, corpora: Path, output: Path, embed: bool, general: bool) -> None:
     """Write MODEL (a name or a pack) with a start that the texts of FOLDER/train have taught it."""
     path = Path(model)
     pack = Pack.open(path) if path.exists() else ModelStore(models_home()).open(model)
@@ -188,6 +191,13 @@ def main(model: str, corpora: Path, output: Path, general: bool) -> None:
     start = learn_start(load_model(bare, tokenizing=True), slices(corpora / "train"))
     if general:
         print(np.rint(start.weights.reshape(-1, INPUTS).mean(axis=0)).astype(int).tolist())
+    if embed:
+        from safetensors.numpy import save
+
+        name = start_name(pack.tensors["tokens.offsets"], pack.tensors["tokens.bytes"])
+        (output / name).write_bytes(save(start.tensors()))
+        print(output / name)
+        return
     made = with_tensors(pack, start.tensors())
     write_pack(made, output)
     print(f"{output}: identity {made.identity.hex()}")

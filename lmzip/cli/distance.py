@@ -13,6 +13,7 @@ import click
 
 from ..errors import UsageError
 from .checks import refuse_options, refuse_overwriting
+from .inputs import contents_unpacker
 from .options import FilePath, coding_options, model_options
 from .progress import CodingBar
 from .say import say
@@ -77,7 +78,8 @@ _OF_LMZIP = (
 @click.option(
     "--field",
     metavar="NAME",
-    help="Of *.jsonl, *.parquet and hf:// data, this field of every row is a document.",
+    help="This field of every row of *.jsonl, *.ndjson, *.json (also compressed), *.parquet and "
+    "hf:// data is a document.",
 )
 @click.option("--limit", type=click.IntRange(2), metavar="N", help="The first N documents only.")
 @click.option("--no-decode", is_flag=True, help="Do not decode every file to make sure.")
@@ -126,6 +128,7 @@ def _documents(paths: tuple[str, ...], given: dict[str, Any]) -> list[tuple[str,
         limit=given["limit"],
         corpora=corpus_store(offline),
         offline=offline,
+        unpack=contents_unpacker(offline=offline),
     )
     refuse_overwriting(given, list(found.places.files))
     if found.places.unreadable:

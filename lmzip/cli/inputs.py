@@ -6,7 +6,9 @@ import io
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import LmzipError, UsageError
 from ..files import read_up_to
@@ -25,6 +27,7 @@ __all__ = [
     "Skip",
     "content_size",
     "contents_inside",
+    "contents_unpacker",
     "copy_all",
     "has_changed",
     "look_ahead",
@@ -36,6 +39,21 @@ __all__ = [
 ]
 
 STDIN = "-"
+
+
+def contents_unpacker(*, offline: bool) -> Callable[[Path], bytes]:
+    """What reads the whole contents of an archive, and names it in what it raises."""
+
+    def unpack(path: Path) -> bytes:
+        from ..fileobject import open as open_archive
+
+        try:
+            with open_archive(path, offline=offline) as file:
+                return cast(bytes, file.read())
+        except LmzipError as error:
+            raise type(error)(f"{path}: {error}") from None
+
+    return unpack
 
 
 class Skip(LmzipError):

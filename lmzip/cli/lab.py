@@ -42,7 +42,7 @@ def lab() -> None:
     """Experiments whose numbers are lengths of streams that decode (docs/lab.md)."""
 
 
-@lab.command("make")
+@lab.command("make", short_help="Make a corpus of known entropy from a recipe.")
 @click.argument("source", type=_SOURCE)
 @click.option("-n", "count", type=click.IntRange(1, 1 << 24), default=1 << 15, show_default=True,
               help="Sentences.")  # fmt: skip
@@ -64,7 +64,7 @@ def make(source: Path, count: int, output: Path) -> None:
         print(f"{what:24} {bits:14,.1f} bits  {bits / count:8.4f} a sentence")
 
 
-@lab.command("code")
+@lab.command("code", short_help="Code such a corpus and show bits by role.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--coder", type=click.Choice(["py", "mix"]), default="py", show_default=True,
               help="The Bayesian learner's code, or adaptive mixing over a model that knows "
@@ -99,7 +99,7 @@ def code(folder: Path, coder: str, pack: str | None, output: Path | None, as_jso
     )]))  # fmt: skip
 
 
-@lab.command("squeeze")
+@lab.command("squeeze", short_help="Compress a model's weights, or restore them.")
 @click.argument("pack")
 @click.option("-d", "--decompress", is_flag=True, help="PACK is squeezed: make the pack again.")
 @click.option(
@@ -158,7 +158,7 @@ def squeeze(
     print(f"  weights: {8 * squeezed.parts['weights'] / parameters:.3f} bits each")
 
 
-@lab.command("run")
+@lab.command("run", short_help="Run experiments E1 to E10.")
 @click.argument("names", metavar="EXPERIMENT...", nargs=-1, required=True,
                 type=click.Choice([*_EXPERIMENTS, "all"]))  # fmt: skip
 @click.option("--quick", is_flag=True, help="Smaller sizes: minutes instead of an hour and a half.")

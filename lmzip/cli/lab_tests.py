@@ -20,18 +20,19 @@ _TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV, TSV or JSON Lines file. Raises UsageError."""
+    """Rows of a CSV, TSV or JSON Lines file. Raises UsageError, OSError."""
     import csv
 
-    text = path.read_text("utf-8")
-    if path.suffix in (".jsonl", ".ndjson"):
-        try:
+    ending = path.suffix.lower()
+    try:
+        text = path.read_text("utf-8")
+        if ending in (".jsonl", ".ndjson"):
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError as error:
-            raise UsageError(f"{path}: {error}") from None
-    else:
-        rows = list(csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix == ".tsv"
-                                   else ","))  # fmt: skip
+        else:
+            separator = "\t" if ending == ".tsv" else ","
+            rows = list(csv.DictReader(text.splitlines(), delimiter=separator))
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise UsageError(f"{path}: {error}") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{path}: no rows")
     return rows
@@ -52,7 +53,7 @@ def _numbers(path: Path, rows: list[dict[str, Any]], *names: str) -> list[list[f
     return found
 
 
-@click.command("fit")
+@click.command("fit", short_help="Fit a scaling law L(N, D) to a table.")
 @click.argument("table", type=_TABLE)
 @click.option("--parameters", "n", default="parameters", show_default=True, metavar="COLUMN")
 @click.option("--data", "d", default="data", show_default=True, metavar="COLUMN")
@@ -71,7 +72,7 @@ def fit_command(table: Path, n: str, d: str, loss: str, resamples: int) -> None:
     print(json.dumps(fit_scaling_law(*columns, resamples=resamples).as_dict()))
 
 
-@click.command("density")
+@click.command("density", short_help="Effective parameters of models by a scaling law.")
 @click.argument("table", type=_TABLE)
 @click.option("--name", default="model", show_default=True, metavar="COLUMN")
 @click.option("--parameters", "n", default="parameters", show_default=True, metavar="COLUMN")
@@ -92,7 +93,7 @@ def density_command(table: Path, name: str, n: str, loss: str, ladder: str | Non
         print(json.dumps(dataclasses.asdict(found) | {"density": found.density}))
 
 
-@click.command("correlate")
+@click.command("correlate", short_help="Correlate bits with scores of any kind.")
 @click.argument("table", type=_TABLE)
 @click.option("--bits", default="bits", show_default=True, metavar="COLUMN")
 @click.option("--score", default="score", show_default=True, metavar="COLUMN")
@@ -104,7 +105,7 @@ def correlate_command(table: Path, bits: str, score: str) -> None:
     print(json.dumps(dataclasses.asdict(correlate(*_numbers(table, _rows(table), bits, score)))))
 
 
-@click.command("heaps")
+@click.command("heaps", short_help="Heaps' and Zipf's law of texts.")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TABLE)
 @click.option("--shuffle", is_flag=True, help="Of the words in another order.")
 @click.option("--words", "most", type=click.IntRange(100), metavar="N", help="The first N only.")
@@ -125,7 +126,7 @@ def heaps_command(texts: tuple[Path, ...], shuffle: bool, most: int | None) -> N
         print(json.dumps({"text": path.name, **dataclasses.asdict(found)}))
 
 
-@click.command("same-source")
+@click.command("same-source", short_help="Test whether one source made two texts.")
 @click.argument("first", type=_TABLE)
 @click.argument("second", type=_TABLE)
 @click.option("-m", "--model", metavar="NAME", default="lmzip-3m", show_default=True)

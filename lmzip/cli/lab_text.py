@@ -22,7 +22,7 @@ def _read(path: Path) -> bytes:
     return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
-@click.command("facts")
+@click.command("facts", short_help="Bits of names and numbers in texts.")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TEXT)
 @click.option("--training", multiple=True, required=True, type=_TEXT,
               help="A text that models were trained on (*.xz, too); may be repeated.")  # fmt: skip
@@ -51,7 +51,7 @@ def facts_command(
             print(json.dumps({"model": name, **dataclasses.asdict(found)}), flush=True)
 
 
-@click.command("draw")
+@click.command("draw", short_help="Let a model generate a text.")
 @click.option("-m", "--model", required=True, metavar="NAME")
 @click.option("-n", "--tokens", type=click.IntRange(1, 1 << 24), default=65536, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
@@ -67,7 +67,7 @@ def draw_command(model: str, tokens: int, seed: int, output: Path) -> None:
         file.write(draw_text(opened_model(model), tokens, seed=seed))
 
 
-@click.command("positions")
+@click.command("positions", short_help="Bits per byte by position in sentence and text.")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TEXT)
 @click.option("-m", "--model", "models", multiple=True, required=True, metavar="NAME",
               help="May be repeated.")  # fmt: skip

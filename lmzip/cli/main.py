@@ -41,17 +41,17 @@ again at -1 to -3, two to many times as long above. SmolLM2-135M is smollm2-135m
 \b
 Subcommands (see 'lmzip COMMAND --help'):
   models      list, pull, add, rm, info: models
-  info        what is inside an archive, bit by bit
+  info        contents and settings of an archive
   measure     bits per byte of files, by models
-  compare     models and other compressors side by side
-  corpora     list, get, verify, make: sets of texts to measure
-  pair        two files in one, the second given the first
-  complexity  what two files say of each other, in bits
+  compare     models and other compressors in one table
+  corpora     list, get, verify, make: standard texts to measure
+  pair        two files in one archive, the second given the first
+  complexity  how much information two files share, in bits
   distance    how far documents are from each other, as a matrix and a tree
-  train       a model of one's own, from texts
-  schemes     what a file costs given thoughts, by who pays for them
-  scaling     bits given a text, against parameters and against thoughts
-  lab         experiments on knowledge, memory and scaling, by streams that decode
+  train       fine-tune or train a model on your own texts
+  schemes     the cost of a file with generated tokens, by coding scheme
+  scaling     conditional bits by model size and by generated tokens
+  lab         experiments on knowledge, memory and scaling
   completion  print what completes the command line in bash, zsh or fish
 
 \b
@@ -216,7 +216,9 @@ def lmzip() -> None:
 @coding_options
 @side_options
 @click.option(
-    "--given-always", is_flag=True, help="Keep to --given and --think where that is larger, too."
+    "--given-always",
+    is_flag=True,
+    help="Use --given and --think even where the file is smaller without them.",
 )
 @model_options
 @time_limit_option

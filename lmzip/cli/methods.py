@@ -12,6 +12,7 @@ import click
 from ..files import shared_mode
 from .checks import refuse_idle_options, refuse_overwriting
 from .choices import chosen_parameters, open_models
+from .inputs import contents_unpacker
 from .options import F, FilePath, apply, given_levels
 from .outcome import Outcome
 from .progress import CodingBar, ModelBar
@@ -44,8 +45,9 @@ def document_options(function: F) -> F:
     return apply(
         [
             click.option("--field", metavar="NAME",
-                         help="Column: of *.jsonl and *.ndjson (also .gz, .bz2, .xz, .zst), "
-                              "*.parquet and hf:// data, measure this field of every row."),
+                         help="Measure this field of every row of *.jsonl, *.ndjson and *.json "
+                              "(also with .gz, .bz2, .xz, .zst or .lmz behind), *.parquet and "
+                              "hf:// data, and not the files as they are."),
             click.option("--limit", type=click.IntRange(1), metavar="N",
                          help="The first N documents only."),
             click.option("--join", is_flag=True, help="All documents as one."),
@@ -79,6 +81,7 @@ def find_given_documents(paths: tuple[str, ...], given: dict[str, Any], outcome:
         join=given["join"],
         corpora=corpus_store(offline),
         offline=offline,
+        unpack=contents_unpacker(offline=offline),
     )
     places = documents.places
     refuse_overwriting(given, list(places.files))

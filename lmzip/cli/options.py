@@ -103,8 +103,8 @@ def time_limit_option(function: F) -> F:
     """How long decoding may take, as reckoned from headers."""
     return click.option(
         "--time-limit", metavar="TIME", callback=parse_time,
-        help="Refuse to decompress what would take longer by its header: 90s, 10m, 2h, 1d, none.  "
-        "[default: 1d for thoughts, none for the rest]",
+        help="Refuse to decompress an archive if that would take longer than TIME (90s, 10m, 2h, "
+        "1d or none), as estimated from its header.  [default: 1d for generated tokens]",
     )(function)  # fmt: skip
 
 
@@ -147,20 +147,23 @@ def coding_options(function: F) -> F:
             *(
                 click.option(f"-{level}", f"level_{level}", is_flag=True, hidden=level > 1,
                              callback=_note_level, expose_value=False,
-                             help="Level, as in lmzip --help; -2 to -9 likewise.  [default: -3; "
-                                  "with -m alone, windows of 1,024 and streams of 4,096 tokens]")
+                             help="Compression level, -1 to -9; the table of levels is in lmzip "
+                                  "--help.  [default: -3, or with -m alone a window of 1,024 "
+                                  "tokens and streams of 4,096]")
                 for level in range(1, 10)
             ),
             click.option("--window", type=int, metavar="TOKENS",
-                         help="Tokens the model looks back, instead of the level's."),
+                         help="Let the model look back this many tokens."),
             click.option("--stream-length", type=int, metavar="TOKENS",
-                         help="Longer: smaller files, less parallel decoding."),
+                         help="Cut the text into streams of this length. Longer streams "
+                              "make smaller files that decode with less parallelism."),
             click.option("--block-size", metavar="SIZE", callback=parse_size,
-                         help="Bytes of text in a block, 16M at most."),
+                         help="Compress blocks of this many bytes, 16M at most."),
             click.option("--no-mix", is_flag=True,
                          help="Do not learn from the file while coding it."),
             click.option("--solid", is_flag=True,
-                         help="Learn across blocks: smaller, but no random access."),
+                         help="Carry what was learned from block to block. The file gets "
+                              "smaller, but a block can only be read after those before it."),
         ],
         function,
     )  # fmt: skip
@@ -172,23 +175,27 @@ def side_options(function: F) -> F:
         [
             click.option("--given", metavar="FILE", multiple=True,
                          type=FilePath(exists=True, dir_okay=False),
-                         help="Code given FILE, which decoding takes too; may be repeated, in an "
-                              "order that matters."),
+                         help="Use FILE as side information: decompressing needs the same FILE. "
+                              "The option may be repeated; the order matters."),
             click.option("--given-prefix", type=click.IntRange(0, 1 << 20), metavar="TOKENS",
-                         help="How much of the end of --given the model reads before each stream.  "
-                              "[default: a window; mixing knows all of it]"),
+                         help="Let the model read this many tokens from the end of the side "
+                              "information before each stream; mixing always learns from all of "
+                              "it.  [default: one window]"),
             click.option("--think", type=click.IntRange(1, 1 << 16), metavar="TOKENS",
-                         help="Let the model write so many tokens first, which nobody codes."),
+                         help="Let the model generate this many tokens before it reads the text. "
+                              "The decoder generates the same ones, so they cost no bits."),
             click.option("--think-every", type=click.IntRange(1, 1 << 24), metavar="TOKENS",
-                         help="And again behind so many tokens of each stream."),
+                         help="Generate again after every so many tokens of each stream."),
             click.option("--chains", type=click.IntRange(1, 256), metavar="K",
-                         help="Think K times side by side and mix the predictions."),
+                         help="Generate K different token sequences and mix their predictions."),
             click.option("--temperature", metavar="T",
-                         help="1, 1/2, 1/3, ..., or 0: the likeliest digits.  [default: 1]"),
+                         help="Generate at this temperature: 1, 1/2, 1/3 and so on, or 0 for the "
+                              "likeliest tokens.  [default: 1]"),
             click.option("--seed", type=click.IntRange(0, (1 << 62) - 1), metavar="N",
-                         help="Of the thoughts.  [default: 0]"),
+                         help="Seed for the generated tokens.  [default: 0]"),
             click.option("--prompt", metavar="TEXT",
-                         help="Read before a thought; what stands behind {think} in it, after."),
+                         help="Let the model read TEXT before it generates; what follows "
+                              "{think} in TEXT, it reads afterwards."),
         ],
         function,
     )  # fmt: skip
@@ -198,7 +205,7 @@ def model_options(function: F) -> F:
     """Which model, and how to run it."""
     option = click.option("-m", "--model", metavar="NAME", envvar="LMZIP_MODEL", type=ModelName(),
                           callback=_own_model,
-                          help="Model to compress with (see 'lmzip models list').")  # fmt: skip
+                          help="Compress with this model (see 'lmzip models list').")  # fmt: skip
     return option(_running_options(function, "auto"))
 
 
@@ -206,7 +213,8 @@ def models_options(function: F) -> F:
     """Which models, and how to run them."""
     option = click.option("-m", "--model", metavar="NAME", multiple=True, envvar="LMZIP_MODEL",
                           type=ModelName(), callback=_own_model,
-                          help="Model (see 'lmzip models list'); may be repeated.")  # fmt: skip
+                          help="Use this model (see 'lmzip models list'); may be repeated."
+                          )  # fmt: skip
     return option(_running_options(function, "cpu"))
 
 
@@ -214,18 +222,20 @@ def _running_options(function: F, device: str) -> F:
     return apply(
         [
             click.option("-T", "--threads", type=click.IntRange(0, 1024), metavar="N",
-                         envvar="LMZIP_THREADS", help="Threads; 0 or not given: all cores."),
+                         envvar="LMZIP_THREADS",
+                         help="Use N threads.  [default: 0, one for each core]"),
             click.option("--engine", type=click.Choice(["auto", "native", "reference", "triton"]),
                          default="auto", show_default=True,
-                         help="What runs the model; never changes a byte."),
+                         help="Run the model with this engine; the result is the same."),
             click.option("--isa", envvar="LMZIP_ISA", hidden=True),
             click.option("--device", default=device, show_default=True, metavar="DEVICE",
-                         help="cpu, cuda (all GPUs), cuda:N, or auto: CUDA where there is any."),
+                         help="Run the model on cpu, cuda (all GPUs), cuda:N, or auto (a GPU if "
+                              "there is one)."),
             click.option("--memory-limit", metavar="SIZE", callback=parse_size, default="4G",
                          show_default=True,
-                         help="Refuse what needs a larger cache than this (not on a GPU)."),
+                         help="Refuse work that needs a larger cache than this (on a CPU)."),
             click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE",
-                         help="Never touch the network."),
+                         help="Do not use the network."),
         ],
         function,
     )  # fmt: skip

@@ -15,7 +15,7 @@ import click
 from ..errors import LmzipError, UsageError
 from ..files import atomic_output, read_up_to, replaces, shared_mode
 from .options import FilePath, coding_options, model_options, time_limit_option
-from .progress import CodingBar
+from .progress import CodingBar, PartBar
 from .say import say
 
 __all__ = ["pair"]
@@ -122,7 +122,7 @@ def _on_and_on(bar: CodingBar) -> Callable[[int, int], None]:
 
 
 def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> None:
-    from ..codec import read_pair
+    from ..codec import split_pair
 
     if _STANDARD in paths[1:]:
         raise UsageError("two files are written; `lmzip -dc PAIR` gives one behind the other")
@@ -132,19 +132,20 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
     for target in targets:
         _refuse_same(target, paths[:1])
     archive = _read(paths[0])
-    try:
-        contents = read_pair(
-            archive, models, memory_limit=given["memory_limit"], time_limit=given["time_limit"]
-        )
-    except LmzipError as error:
-        name = "(standard input)" if paths[0] == _STANDARD else paths[0]
-        raise type(error)(f"{name}: {error}") from None
-    within = shared_mode(os.stat(name) for name in paths[:1] if name != _STANDARD)
+    name = "(standard input)" if paths[0] == _STANDARD else paths[0]
+    within = shared_mode(os.stat(path) for path in paths[:1] if path != _STANDARD)
     with contextlib.ExitStack() as stack:
-        for target, data in zip(targets, contents, strict=True):
-            out = stack.enter_context(
-                atomic_output(target, overwrite=given["force"], within=within)
-            )
-            out.write(data)
+        first, second = (
+            stack.enter_context(atomic_output(target, overwrite=given["force"], within=within))
+            for target in targets
+        )
+        bar = stack.enter_context(PartBar(name, show=not given["quiet"]))
+        try:
+            sizes = split_pair(
+                archive, first.write, second.write, models, memory_limit=given["memory_limit"],
+                time_limit=given["time_limit"], progress=bar,
+            )  # fmt: skip
+        except LmzipError as error:
+            raise type(error)(f"{name}: {error}") from None
     if given["verbose"]:
-        say(f"{paths[0]}: {len(contents[0])} + {len(contents[1])} bytes", plain=True)
+        say(f"{name}: {sizes[0]} + {sizes[1]} bytes", plain=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .say import clean
 
-__all__ = ["CodingBar", "ModelBar", "TrainingBar"]
+__all__ = ["CodingBar", "ModelBar", "PartBar", "TrainingBar"]
 
 
 def _bar(**options: Any) -> Any:
@@ -39,6 +39,27 @@ class CodingBar:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class PartBar:
+    """Bytes done of those that there will be, which is known only when the work begins."""
+
+    def __init__(self, label: str, *, show: bool) -> None:
+        self._label, self._show = label, show
+        self._bar: CodingBar | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Set the bytes done so far, and all there will be."""
+        if self._bar is None:
+            self._bar = CodingBar(self._label, total, show=self._show)
+        self._bar(done)
+
+    def __enter__(self) -> PartBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*error)
 
 
 class TrainingBar:

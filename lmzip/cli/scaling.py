@@ -149,7 +149,7 @@ def _parts(path: Path) -> list[tuple[str, bytes]]:
         files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         return [(p.name, p.read_bytes()) for p in files]
     data = path.read_bytes()
-    if path.suffix not in (".jsonl", ".ndjson"):
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
         return [(path.name, data)]
     return [(f"line {i}", line) for i, line in enumerate(data.splitlines(), 1)]
 

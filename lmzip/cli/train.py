@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .inputs import contents_unpacker
 from .progress import TrainingBar
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     store.require_free(name, force=given["force"])
     begin = given["model"] or default_name()
     base = store.open(begin)
-    documents = find_documents(corpora, field=given["field"], offline=True)
+    documents = find_documents(corpora, field=given["field"], offline=True,
+                               unpack=contents_unpacker(offline=True))  # fmt: skip
     texts = split([document.read() for document in documents])
     workers = int(given["workers"] or default_workers())
     order = Order(

@@ -7,7 +7,7 @@ from .incremental import ArchiveDecoder, ArchiveEncoder
 from .ledger import LedgerItem, ledger
 from .many import MANY_BYTES, compress_many, decompress_many, gains_by_company
 from .model import CodecModel, ModelSource, OneModel, model_reference
-from .pair import read_pair, write_pair
+from .pair import read_pair, split_pair, write_pair
 from .parameters import CodingParameters
 from .random_access import ArchiveIndex, BlockReader
 from .recording import TokenCosts, token_costs
@@ -43,6 +43,7 @@ __all__ = [
     "ledger",
     "model_reference",
     "read_pair",
+    "split_pair",
     "stream_spans",
     "token_costs",
     "write_pair",

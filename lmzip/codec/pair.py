@@ -13,7 +13,7 @@ from .parameters import CodingParameters
 from .random_access import ArchiveIndex
 from .side import SideInformation, SideParameters
 
-__all__ = ["read_pair", "write_pair"]
+__all__ = ["read_pair", "split_pair", "write_pair"]
 
 
 def write_pair(
@@ -49,6 +49,46 @@ def write_pair(
     return summaries[0], summaries[1]
 
 
+def split_pair(
+    archive: bytes,
+    write_first: Callable[[bytes], object],
+    write_second: Callable[[bytes], object],
+    models: ModelSource,
+    *,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    time_limit: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[int, int]:
+    """Write both contents of a file of two archives; their lengths in bytes.
+
+    `progress` is called with the bytes decoded so far, and those that there will be. Raises
+    FormatError if it is no such file, and all that `decompress_stream` does: on an error the caller
+    discards what was written.
+    """
+    index = ArchiveIndex(io.BytesIO(archive))
+    if len(index.archives) != 2:
+        raise FormatError(f"not a pair: the file holds {len(index.archives)} archive(s)")
+    left = index.archives[0].content_bytes
+
+    def write(data: bytes) -> None:
+        nonlocal left
+        first = data[:left]
+        left -= len(first)
+        write_first(first)
+        write_second(data[len(first) :])
+
+    total = index.content_bytes
+    decompress_stream(
+        io.BytesIO(archive),
+        write,
+        models,
+        memory_limit=memory_limit,
+        time_limit=time_limit,
+        progress=None if progress is None else lambda done: progress(done, total),
+    )
+    return index.archives[0].content_bytes, index.archives[1].content_bytes
+
+
 def read_pair(
     archive: bytes,
     models: ModelSource,
@@ -57,12 +97,9 @@ def read_pair(
     time_limit: float | None = None,
 ) -> tuple[bytes, bytes]:
     """Both contents of a file of two archives. Raises FormatError if it is no such file."""
-    index = ArchiveIndex(io.BytesIO(archive))
-    if len(index.archives) != 2:
-        raise FormatError(f"not a pair: the file holds {len(index.archives)} archive(s)")
-    out = io.BytesIO()
-    decompress_stream(
-        io.BytesIO(archive), out.write, models, memory_limit=memory_limit, time_limit=time_limit
-    )
-    data, cut = out.getvalue(), index.archives[0].content_bytes
-    return data[:cut], data[cut:]
+    first, second = io.BytesIO(), io.BytesIO()
+    split_pair(
+        archive, first.write, second.write, models,
+        memory_limit=memory_limit, time_limit=time_limit,
+    )  # fmt: skip
+    return first.getvalue(), second.getvalue()

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import glob
 import gzip
+import io
 import itertools
 import json
 import lzma
@@ -15,7 +16,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,10 +26,11 @@ from ..extras import how_to_install
 
 __all__ = ["Document", "Documents", "find_documents"]
 
-_JSON_LINES = tuple(
-    a + b for a in (".jsonl", ".ndjson") for b in ("", ".gz", ".bz2", ".xz", ".zst")
-)
+_PACKED = ("", ".gz", ".bz2", ".xz", ".zst", ".lmz")
+_JSON_LINES = tuple(a + b for a in (".jsonl", ".ndjson") for b in _PACKED)
 """Endings of files of rows, in any case."""
+_JSON = tuple(f".json{b}" for b in _PACKED)
+"""Endings of files that are an array of rows, or lines like the others."""
 _PARQUET = ".parquet"
 _ROWS_AT_ONCE = 256
 _CHUNK = 1 << 16
@@ -185,8 +187,12 @@ def _zstd_lines(file: IO[bytes]) -> Iterator[bytes]:
         yield rest
 
 
+Unpack = Callable[[Path], bytes]
+"""The contents of an archive of lmzip."""
+
+
 @contextlib.contextmanager
-def _lines(path: Path) -> Iterator[Iterator[bytes]]:
+def _lines(path: Path, unpack: Unpack | None) -> Iterator[Iterator[bytes]]:
     """The lines of a file that may be compressed. What is wrong with it becomes a UsageError."""
     errors: tuple[type[Exception], ...] = (
         gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError,
@@ -199,6 +205,11 @@ def _lines(path: Path) -> Iterator[Iterator[bytes]]:
         import zstandard
 
         errors += (zstandard.ZstdError,)
+    if ending == ".lmz":
+        if unpack is None:
+            raise UsageError(f"{path}: archives cannot be read here")
+        yield io.BytesIO(unpack(path))
+        return
     try:
         if ending in openers:
             path.open("rb").close()  # what cannot be read at all is not damaged
@@ -211,19 +222,42 @@ def _lines(path: Path) -> Iterator[Iterator[bytes]]:
         raise UsageError(f"{path}: damaged ({error})") from None
 
 
-def _json_rows(name: str, path: Path, field: str) -> Iterator[Document]:
+def _json_rows(name: str, path: Path, field: str, unpack: Unpack | None) -> Iterator[Document]:
     """A document for every line of a JSON Lines file that is not blank, named `file:line`."""
-    with _lines(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            where = f"{name}:{number}"
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield _unreadable(where, f"not JSON ({error})")
-                continue
-            yield _row(where, row.get(field) if isinstance(row, dict) else None, field)
+    with _lines(path, unpack) as lines:
+        yield from _line_rows(name, lines, field)
+
+
+def _line_rows(name: str, lines: Iterable[bytes], field: str) -> Iterator[Document]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{name}:{number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield _unreadable(where, f"not JSON ({error})")
+            continue
+        yield _json_row(where, row, field)
+
+
+def _json_row(where: str, row: object, field: str) -> Document:
+    return _row(where, row.get(field) if isinstance(row, dict) else None, field)
+
+
+def _array_rows(name: str, path: Path, field: str, unpack: Unpack | None) -> Iterator[Document]:
+    """A document for every part of an array, named `file:number`, from 1; lines if it is none."""
+    with _lines(path, unpack) as lines:
+        data = b"".join(lines)
+    if not data.lstrip().startswith(b"["):
+        yield from _line_rows(name, io.BytesIO(data), field)
+        return
+    try:
+        rows = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name}: not JSON ({error})") from None
+    for number, row in enumerate(rows, 1):
+        yield _json_row(f"{name}:{number}", row, field)
 
 
 def _parquet_rows(name: str, path: Path, field: str) -> Iterator[Document]:
@@ -315,16 +349,24 @@ def _paths(name: str, places: Places) -> list[tuple[str, Path]]:
     return [(str(path), path) for path in files]
 
 
-def _parts(files: Sequence[tuple[str, Path]], field: str | None) -> Iterator[Part]:
+def _parts(
+    files: Sequence[tuple[str, Path]], field: str | None, unpack: Unpack | None
+) -> Iterator[Part]:
     """Files as they are, but rows of those that have the field; the order is kept."""
     plain: list[tuple[str, Path]] = []
     for name, path in files:
         rows = None
         lower = path.name.lower()
-        if field is not None and lower.endswith((*_JSON_LINES, _PARQUET)) and path.is_fifo():
+        if (
+            field is not None
+            and lower.endswith((*_JSON_LINES, *_JSON, _PARQUET))
+            and path.is_fifo()
+        ):
             raise UsageError(f"{name}: rows of a pipe cannot be read again and again")
         if field is not None and lower.endswith(_JSON_LINES):
-            rows = functools.partial(_json_rows, name, path, field)
+            rows = functools.partial(_json_rows, name, path, field, unpack)
+        elif field is not None and lower.endswith(_JSON):
+            rows = functools.partial(_array_rows, name, path, field, unpack)
         elif field is not None and lower.endswith(_PARQUET):
             rows = functools.partial(_parquet_rows, name, path, field)
         if rows is None:
@@ -346,12 +388,14 @@ def find_documents(
     join: bool = False,
     corpora: CorpusStore | None = None,
     offline: bool = False,
+    unpack: Unpack | None = None,
 ) -> Documents:
     """The documents at these paths, in order, `limit` at most; with `join`, one of all their bytes.
 
     A path is a file, a folder, a glob (`**` goes into folders), `corpus:NAME` (or a manifest's
-    file; looked up in `corpora`) or `hf://owner/name[/config][:split]`. Of JSON Lines, Parquet and
-    `hf://` the `field` of every row is a document. A file that is named twice counts once. Raises
+    file; looked up in `corpora`) or `hf://owner/name[/config][:split]`. Of JSON, Parquet and
+    `hf://` the `field` of every row is a document; JSON may be compressed, and `unpack` gives the
+    contents of *.lmz, which are kept. A file that is named twice counts once. Raises
     UsageError or CorpusError at once for what is not there, for a first row without text, and if
     there is nothing at all.
     """
@@ -359,6 +403,8 @@ def find_documents(
         raise UsageError("the limit of documents must be 1 at least")
     parts: list[Part] = []
     places = Places()
+    if unpack is not None:
+        unpack = functools.cache(unpack)
     for name in paths:
         if name.startswith("hf://"):
             if field is None:
@@ -373,11 +419,11 @@ def find_documents(
         else:
             files = _paths(name, places)
         new = [f for f in files if places.is_new(f[0], os.path.realpath(f[1]))]
-        parts += _parts([(places.distinct(file), path) for file, path in new], field)
+        parts += _parts([(places.distinct(file), path) for file, path in new], field, unpack)
     if field is not None and parts and all(isinstance(part, _Files) for part in parts):
         raise UsageError(
-            f"there are no rows to take the field {field!r} of: rows are read from *.jsonl and "
-            "*.ndjson (also with .gz, .bz2, .xz or .zst behind), *.parquet and hf://"
+            f"there are no rows to take the field {field!r} of: rows are read from *.jsonl, "
+            "*.ndjson, *.json (also with .gz, .bz2, .xz, .zst or .lmz behind), *.parquet and hf://"
         )
     # The first row of every table, so that no measurement starts before a wrong field is found.
     firsts = [next(part(), None) for part in parts]

@@ -283,10 +283,11 @@ class ReferenceMixer:
         self._texts += [[] for _ in self._streams]
 
     def prime(self, tokens: Tokens) -> None:
-        stream = self._streams[0]
+        stream, learned = self._streams[0], self._learned
         for token in tokens.tolist():
             stream.begin([_Context(key, None) for key in stream.state.context_keys()], None)
             self._learn(stream, token)
+        self._learned = learned  # weights have learned nothing yet
         self.restart()
 
     def code_high(self, coder: SymbolCoder, freqs: Freqs, known: Tokens | None) -> Tokens:

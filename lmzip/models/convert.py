@@ -30,6 +30,7 @@ from ..engine.weights import (
 from ..errors import CorruptError, UnsupportedModelError
 from ..files import atomic_output
 from .checkpoint import Architecture, Checkpoint, rope_turns
+from .starts import embedded_start
 from .vocabulary import TokenTable, token_table
 
 __all__ = ["build_pack", "rebuild_pack", "with_tensors", "write_pack"]
@@ -181,6 +182,7 @@ def build_pack(checkpoint: Checkpoint, *, progress: Progress | None = None) -> P
     builder.tensors["tokens.offsets"] = np.cumsum(lengths).astype(np.uint32)
     builder.tensors["tokens.bytes"] = np.frombuffer(b"".join(table.token_bytes), np.uint8)
     builder.tensors["rope.turns"] = turns
+    builder.tensors |= embedded_start(builder.tensors)
     config = _config(arch, table, checkpoint.bos)
     for name, (dtype, shape) in expected_tensors(config).items():
         found = builder.tensors.get(name)

@@ -66,5 +66,5 @@ def markdown(tables: Iterable[Table], *, headings: bool = False) -> str:
         parts.append(("## " if headings else "") + _line(table.title))
         parts.append("\n".join(_aligned(rows, numeric)))
         if table.note:
-            parts.append(_line(table.note))
+            parts += [_line(paragraph) for paragraph in table.note.split("\n\n")]
     return "\n\n".join(parts)

@@ -450,12 +450,14 @@ void Mixer::learn(Stream& stream, std::uint32_t token) {
 void Mixer::prime(const std::int64_t* tokens, std::size_t n) {
     asked_ = false;
     Stream& stream = streams_[0];
+    const std::uint64_t learned = learned_;
     for (std::size_t i = 0; i < n; ++i) {
         stream.state.keys(stream.keys);
         for (std::size_t c = 0; c < kContexts; ++c) stream.contexts[c] = {stream.keys[c], {0, 0, false}, 0};
         stream.match_token = -1;
         learn(stream, static_cast<std::uint32_t>(tokens[i]));
     }
+    learned_ = learned;  // weights have learned nothing yet
     restart();
 }
 

@@ -11,12 +11,13 @@ import errno
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from .commands import COMMANDS
+from .commands import COMMANDS, prepare
 from .library import ERRORS, SHORT, build
 
 
@@ -25,6 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=150)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--races", type=int, default=20)
+    parser.add_argument("--states", type=int, default=20, help="drawn of a disk, after each call")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
     parser.add_argument("--json", action="store_true")
@@ -78,24 +80,42 @@ def _calls(harness, arguments, rng, report) -> None:
                     )
 
 
-def _power(harness, arguments, report) -> None:
-    from .power import Disk
+def _power(harness, arguments, rng, report) -> None:
+    """Replay runs up to a loss of power; and once more without one of their calls of fsync each."""
+    from .harness import same
+    from .power import Judge, replay
 
     for name in arguments.commands:
         command = COMMANDS[name]
-
-        def fresh(lines: str = command.lines) -> None:
-            if lines:
-                os.unlink(lines)
-
-        with harness.run(command, traced=True, before=fresh) as outcome:
-            disk = Disk(command, str(outcome.folder))
-            disk.follow(outcome.trace)
-            disk.ended_well()
-            report["power"] += 1
-            report["problems"] += [
-                f"{name}: power: {text}" for text in dict.fromkeys(disk.problems)
-            ]
+        for fresh in (False, True)[: 1 + bool(command.lines)]:
+            folder = Path(tempfile.mkdtemp(dir=harness.root))
+            prepare(folder, harness.packed)
+            if command.lines and not fresh:
+                (folder / command.lines).write_bytes(harness.first_lines)
+            before = {
+                str(path.relative_to(folder)): path.read_bytes()
+                for path in folder.rglob("*")
+                if path.is_file()
+            }
+            with harness.run(command, traced=True, folder=folder) as outcome:
+                expected = {
+                    file: outcome.read(file) or b""
+                    for file in (*command.outputs, command.lines)
+                    if file
+                }
+            judge = Judge(command, before, expected, harness.read_lines, same)
+            states, problems = replay(
+                judge, str(folder), outcome.trace, outcome.written, rng, arguments.states
+            )
+            report["power"] += states
+            report["problems"] += [f"{name}: power: {text}" for text in problems]
+            for i, call in enumerate(outcome.trace):
+                if call[0] in ("fsync", "fdatasync"):
+                    rest = outcome.trace[:i] + outcome.trace[i + 1 :]
+                    noticed = replay(judge, str(folder), rest, outcome.written, rng, 0)[1]
+                    report["without_fsync"] += 1
+                    report["noticed"] += bool(noticed)
+            shutil.rmtree(folder)
 
 
 def _kills(harness, arguments, rng, report) -> None:
@@ -131,12 +151,13 @@ def main() -> int:
         start = time.monotonic()
         harness = Harness(root)
         report = {
-            "possible": 0, "failed": 0, "killed": 0, "power": 0, "races": 0, "full": 0,
+            "possible": 0, "failed": 0, "killed": 0, "power": 0, "without_fsync": 0, "noticed": 0,
+            "races": 0, "full": 0,
             "outcomes": collections.defaultdict(collections.Counter), "problems": [],
         }  # fmt: skip
         rng = random.Random(arguments.seed)
         _calls(harness, arguments, rng, report)
-        _power(harness, arguments, report)
+        _power(harness, arguments, rng, report)
         _kills(harness, arguments, rng, report)
         fill_the_disk(harness, arguments, report)
         race(harness, arguments, rng, report)
@@ -155,8 +176,10 @@ def _print(report) -> None:
         print(f"{kind:12}{both:8}{results['success']:8}{results['error']:10}")
     print(
         f"{report['failed']} calls failed of {report['possible']} possible faults; "
-        f"{report['killed']} runs killed; {report['power']} runs' order of synchronising; "
-        f"{report['full']} sizes of a full disk; {report['races']} races; {report['seconds']} s"
+        f"{report['killed']} runs killed; {report['power']} disks after a loss of power "
+        f"({report['noticed']} of {report['without_fsync']} calls of fsync are missed if they are "
+        f"left out); {report['full']} sizes of a full disk; {report['races']} races; "
+        f"{report['seconds']} s"
     )
     print(f"{len(report['problems'])} broken promises")
     for problem in report["problems"]:

@@ -26,6 +26,7 @@ from .library import Injector
 LIMIT_S = 120.0
 _REPORT = ".report"
 _TRACE = ".trace"
+_WRITTEN = ".written"
 _MESSAGES = ".messages"
 
 
@@ -42,6 +43,9 @@ class Outcome:
     """Whether the fault happened."""
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     trace: list[list[str]] = dataclasses.field(default_factory=list)
+    """The calls that changed files: kind, descriptor, names, result, offset."""
+    written: bytes = b""
+    """What those calls wrote, one after another."""
 
     @property
     def errors(self) -> list[str]:
@@ -174,9 +178,10 @@ class Harness:
             if before is not None:
                 before()
             _redirect(command)
-            trace = os.open(_TRACE, os.O_WRONLY | os.O_CREAT, 0o600) if traced else -1
+            files = (_TRACE, _WRITTEN) if traced else ()
+            logs = [os.open(file, os.O_WRONLY | os.O_CREAT, 0o600) for file in files]
             fault = fault or Fault()
-            self._injector.arm(fault.kind, fault.number, fault.error, trace)
+            self._injector.arm(fault.kind, fault.number, fault.error, *logs)
             code = _command(command.words)
             reached, counts = self._injector.disarm()
             if before is None:
@@ -221,7 +226,21 @@ class Harness:
         if (folder / _TRACE).exists():
             rows = (folder / _TRACE).read_text().splitlines()
             outcome.trace = [row.split("\t") for row in rows]
+            outcome.written = (folder / _WRITTEN).read_bytes()
         return outcome
+
+    def read_lines(self, data: bytes) -> bytes | None:
+        """What a file of measurements holds once it was opened again, None if that fails."""
+        from lmzip.errors import LmzipError
+        from lmzip.measure.results import ResultStore
+
+        path = self.root / "lines.jsonl"
+        path.write_bytes(data)
+        try:
+            ResultStore(path)
+        except LmzipError:
+            return None
+        return path.read_bytes()
 
     def problems(self, name: str, outcome: Outcome, *, killed: bool = False) -> list[str]:
         """What is wrong with what a run left behind; nothing if it is all as promised."""

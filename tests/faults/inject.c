@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -27,17 +28,19 @@ static const char *const names[KINDS] = {
 #define SHORT (-1) /* instead of an error number: transfer half */
 
 static atomic_int armed, counts[KINDS], failed;
-static int want_kind, want_number, want_error, trace = -1;
+static int want_kind, want_number, want_error, trace = -1, written = -1;
 static atomic_char passed_over[4096]; /* descriptors of program code, which is not what is tried */
 
-/* kind: an index, or -1 to count only. The number-th call from now on (from 1) fails with `error`. */
-void faults_arm(int kind, int number, int error, int trace_descriptor) {
+/* kind: an index, or -1 to count only. The number-th call from now on (from 1) fails with `error`. Calls that change
+ * files go to one descriptor, and the bytes that they wrote to the other, in the same order (-1: nowhere). */
+void faults_arm(int kind, int number, int error, int trace_descriptor, int bytes_descriptor) {
     for (int i = 0; i < KINDS; ++i) counts[i] = 0;
     failed = 0;
     want_kind = kind;
     want_number = number;
     want_error = error;
     trace = trace_descriptor;
+    written = bytes_descriptor;
     armed = 1;
 }
 
@@ -66,10 +69,16 @@ static int verdict(int kind, int fd, const char *path) {
     return want_error;
 }
 
+static int noted(int fd) { return armed && trace >= 0 && fd != trace && !(known(fd) && passed_over[fd]); }
+
+static void note_bytes(int fd, const char *data, long n) {
+    for (long done = 0, part; noted(fd) && done < n; done += part)
+        if ((part = syscall(SYS_write, written, data + done, (size_t)(n - done))) <= 0) return;
+}
+
 static void note(int kind, int fd, const char *a, const char *b, long result, long offset) {
     char line[2200];
-    if (!armed || trace < 0 || fd == trace || is_code(a)) return;
-    if (known(fd) && passed_over[fd] && kind != OPEN) return;
+    if (is_code(a) || !noted(kind == OPEN ? -1 : fd)) return;
     const int n = snprintf(line, sizeof line, "%s\t%d\t%s\t%s\t%ld\t%ld\n", names[kind], fd, a ? a : "", b ? b : "",
                            result, offset);
     if (n > 0) syscall(SYS_write, trace, line, (size_t)n);
@@ -138,7 +147,10 @@ ssize_t write(int fd, const void *data, size_t n) {
     const off_t at = armed ? lseek(fd, 0, SEEK_CUR) : 0;
     const ssize_t done = real(fd, data, error == SHORT && n > 1 ? n / 2 : n);
     const int kept = errno;
-    if (done > 0) note(WRITE, fd, NULL, NULL, done, at);
+    if (done > 0) {
+        note(WRITE, fd, NULL, NULL, done, at);
+        note_bytes(fd, data, done);
+    }
     errno = kept;
     return done;
 }
@@ -148,11 +160,33 @@ ssize_t write(int fd, const void *data, size_t n) {
         REAL(name);                                              \
         FAIL_WITH(PWRITE, fd, NULL, -1);                         \
         const ssize_t done = real(fd, data, n, at);              \
-        if (done > 0) note(PWRITE, fd, NULL, NULL, done, at);    \
+        if (done > 0) {                                          \
+            note(PWRITE, fd, NULL, NULL, done, (long)at);        \
+            note_bytes(fd, data, done);                          \
+        }                                                        \
         return done;                                             \
     }
 PWRITES(pwrite, off_t)
 PWRITES(pwrite64, off64_t)
+
+/* Copies within the kernel are refused, so that their bytes pass by write, as on systems that have none. */
+ssize_t sendfile(int to, int from, off_t *at, size_t n) {
+    REAL(sendfile);
+    if (armed) {
+        errno = ENOTSOCK;
+        return -1;
+    }
+    return real(to, from, at, n);
+}
+
+ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *there, size_t n, unsigned flags) {
+    REAL(copy_file_range);
+    if (armed) {
+        errno = EXDEV;
+        return -1;
+    }
+    return real(from, at, to, there, n, flags);
+}
 
 #define ON_DESCRIPTOR(name, kind)                        \
     int name(int fd) {                                   \

@@ -57,10 +57,15 @@ class Injector:
         count = self._library.faults_kinds()
         self.kinds = [self._library.faults_name(i).decode() for i in range(count)]
 
-    def arm(self, kind: str | None, number: int, error: int, trace: int = -1) -> None:
-        """From now on count, and let the `number`-th call (from 1) of that kind fail."""
+    def arm(
+        self, kind: str | None, number: int, error: int, trace: int = -1, written: int = -1
+    ) -> None:
+        """From now on count, and let the `number`-th call (from 1) of that kind fail.
+
+        Calls that change files are written to the descriptor `trace`, their bytes to `written`.
+        """
         index = -1 if kind is None else self.kinds.index(kind)
-        self._library.faults_arm(index, number, error, trace)
+        self._library.faults_arm(index, number, error, trace, written)
 
     def disarm(self) -> tuple[bool, dict[str, int]]:
         """Whether the call has failed, and how many calls of each kind there were."""

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from .coverage import reached
 from .loop import attempt, fuzz
 from .targets import TARGETS
 
@@ -21,6 +22,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="for each target")
     parser.add_argument("--keep", action="store_true", help="write what was found to found/")
+    parser.add_argument("--missed", action="store_true", help="list lines that were not reached")
+    parser.add_argument(
+        "--no-memory-limit", action="store_true", help="for runs under AddressSanitizer"
+    )
     arguments = parser.parse_args()
     if not arguments.names:
         print("\n".join(f"{name:12}{made.__doc__}" for name, made in TARGETS.items()))
@@ -28,13 +33,17 @@ def main() -> int:
     for name in arguments.names:
         target = TARGETS[name]()
         before = time.process_time()
-        result = fuzz(target, arguments.inputs, arguments.seed, arguments.seconds)
+        result = fuzz(target, arguments.inputs, arguments.seed, arguments.seconds,
+                      limit_memory=not arguments.no_memory_limit)  # fmt: skip
         processor = time.process_time() - before
         print(
-            f"{name:12}{result.inputs:9} inputs {result.accepted:8} accepted {result.lines:5} lines "
+            f"{name:12}{result.inputs:9} inputs {result.accepted:8} accepted {len(result.lines):5} lines "
             f"{result.kept:5} kept {result.seconds:7.1f} s ({processor:.1f} s of processor)  {len(result.found)} faults",
             flush=True,
         )
+        for module, (there, all_, missed) in reached(result.lines, target.modules).items():
+            print(f"    {module}: {there} of {all_} lines of functions ({there / all_:.0%})"
+                  + (f", not {missed}" if arguments.missed else ""), flush=True)  # fmt: skip
         for problem, data in result.found.items():
             faults += 1
             print(f"    {attempt(target, data)[1] or problem} <- {data[:120]!r}", flush=True)

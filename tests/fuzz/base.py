@@ -14,6 +14,8 @@ class Target:
 
     expected: tuple[type[BaseException], ...] = (LmzipError,)
     seeds: list[bytes]
+    modules: tuple[str, ...] = ()
+    """Files below lmzip/ that it is about: how much of them is reached is reported."""
 
     def make(self, rng: random.Random, pool: list[bytes]) -> bytes:
         """A new input; `pool` has the seeds and inputs that reached new lines."""

@@ -16,7 +16,9 @@ from typing import Any
 from .base import Target
 
 LIMIT_S = 20
-"""For one input, on a busy machine."""
+"""Of the processor, for one input."""
+WAIT_S = 600
+"""Of the clock, for one input: a wait for something that never comes."""
 MEMORY_BYTES = 6 << 30
 """Of the whole process; an input that wants more is a finding."""
 _TRACED = 12
@@ -25,7 +27,7 @@ _MOST_KEPT = 2000
 
 
 class Hang(BaseException):
-    """An input took longer than LIMIT_S."""
+    """An input took longer than LIMIT_S or WAIT_S."""
 
 
 @dataclasses.dataclass
@@ -35,8 +37,8 @@ class Result:
     inputs: int = 0
     accepted: int = 0
     """Inputs that were read without an error."""
-    lines: int = 0
-    """Lines of lmzip that were reached."""
+    lines: set[tuple[str, int]] = dataclasses.field(default_factory=set)
+    """Lines of lmzip that were reached: file and number."""
     kept: int = 0
     seconds: float = 0.0
     found: dict[str, bytes] = dataclasses.field(default_factory=dict)
@@ -68,15 +70,24 @@ def _memory_limit() -> Iterator[None]:
 def attempt(target: Target, data: bytes) -> tuple[bool, str | None]:
     """Whether the input was accepted, and what is wrong with what it did, if anything."""
 
+    hung = False
+
     def stop(number: int, frame: object) -> None:
+        nonlocal hung
+        hung = True
         raise Hang
 
-    kept = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, LIMIT_S),
+        (signal.SIGALRM, signal.ITIMER_REAL, WAIT_S),
+    )
+    kept = [signal.signal(number, stop) for number, _timer, _limit in timers]
+    for _number, timer, limit in timers:
+        signal.setitimer(timer, limit)
     try:
         target.run(data)
     except target.expected:
-        return False, None
+        return False, "Hang, though caught" if hung else None
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -86,21 +97,38 @@ def attempt(target: Target, data: bytes) -> tuple[bool, str | None]:
         )
         return False, f"{type(error).__name__} in {where}: {str(error)[:100]}"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, kept)
-    return True, None
+        for (number, timer, _limit), handler in zip(timers, kept, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
+    return True, "Hang, though caught" if hung else None
 
 
-def fuzz(target: Target, inputs: int, seed: int, seconds: float = float("inf")) -> Result:
-    """Run so many inputs, fewer if the seconds are over."""
+def fuzz(
+    target: Target,
+    inputs: int,
+    seed: int,
+    seconds: float = float("inf"),
+    limit_memory: bool = True,
+) -> Result:
+    """Run so many inputs, fewer if the seconds are over or SIGTERM comes.
+
+    Sanitizers need an address space without `limit_memory`.
+    """
     rng = random.Random(seed)
     pool = list(target.seeds)
     result = Result()
-    seen: set[tuple[str, int]] = set()
+    seen = result.lines
     start = time.monotonic()
-    with _memory_limit():
+    ended = False
+
+    def end(number: int, frame: object) -> None:
+        nonlocal ended
+        ended = True
+
+    kept = signal.signal(signal.SIGTERM, end)
+    with _memory_limit() if limit_memory else contextlib.nullcontext():
         for number in range(inputs):
-            if time.monotonic() - start > seconds:
+            if ended or time.monotonic() - start > seconds:
                 break
             data = pool[number] if number < len(target.seeds) else target.make(rng, pool)
             traced = number % _TRACED == 0 or number < len(target.seeds)
@@ -118,6 +146,7 @@ def fuzz(target: Target, inputs: int, seed: int, seconds: float = float("inf")) 
                 result.found.setdefault(problem.partition(": ")[0], data)
             if traced and len(seen) > before and len(pool) < _MOST_KEPT and len(data) < 1 << 16:
                 pool.append(data)
+    signal.signal(signal.SIGTERM, kept)
     result.seconds = time.monotonic() - start
-    result.lines, result.kept = len(seen), len(pool) - len(target.seeds)
+    result.kept = len(pool) - len(target.seeds)
     return result

@@ -14,6 +14,8 @@ from .base import Target
 class Ranges(Target):
     """The native range decoder: any payload, any rows."""
 
+    modules = ("coder/native.py",)
+
     def __init__(self) -> None:
         self.seeds = [bytes(40), b"\xff" * 40, bytes(range(40))]
 
@@ -41,6 +43,8 @@ def rows_of(rng: np.random.Generator, rows: int, n: int) -> Any:
 
 class Mixing(Target):
     """The native mixer under any tokens, rows and payloads: what is encoded decodes, and nothing breaks."""
+
+    modules = ("mix/interface.py",)
 
     def __init__(self) -> None:
         self.seeds = [bytes(30), b"\xff" * 30, bytes(range(30))]

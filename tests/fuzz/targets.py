@@ -94,6 +94,9 @@ def archives() -> list[bytes]:
 class Container(Target):
     """Headers, blocks and trailers from front to back, with checksums and without."""
 
+    modules = ("format/header.py", "format/block.py", "format/trailer.py", "format/short.py",
+               "format/fields.py")  # fmt: skip
+
     def __init__(self) -> None:
         self.seeds = archives()
 
@@ -125,6 +128,8 @@ class Container(Target):
 class Scan(Target):
     """The map of a file and what is reckoned from it."""
 
+    modules = ("format/scan.py", "codec/ledger.py")
+
     def __init__(self) -> None:
         self.seeds = archives()
 
@@ -142,6 +147,8 @@ class Scan(Target):
 
 class Sections(Target):
     """Model and side sections by themselves."""
+
+    modules = ("format/reference.py", "format/side.py", "codec/work.py")
 
     def __init__(self) -> None:
         from lmzip.format import PARAMETER_SETS, ModelReference, SideReference, SideSource, Thoughts
@@ -182,6 +189,8 @@ def tiny_models() -> Any:
 
 class Blocks(Target):
     """Short and ordinary archives of modelled blocks: any payload, right checksums."""
+
+    modules = ("codec/decompressor.py", "codec/lm.py", "text/vocabulary.py")
 
     def __init__(self) -> None:
         import lmzip
@@ -236,6 +245,8 @@ class _File(Target):
 class Packs(_File):
     """Safetensors headers, and packs around them."""
 
+    modules = ("engine/weights.py", "text/vocabulary.py")
+
     ending = ".lmzpack"
 
     def __init__(self) -> None:
@@ -279,6 +290,8 @@ class Packs(_File):
 class Tokenizers(Target):
     """The JSON of tokenizers: when a model is added, and when a pack's text is tokenized."""
 
+    modules = ("models/vocabulary.py", "text/tokenizer.py")
+
     def __init__(self) -> None:
         from ..tiny import tokenizer_json
 
@@ -317,6 +330,8 @@ class Tokenizers(Target):
 class Manifests(Target):
     """TOML of sets of texts."""
 
+    modules = ("corpora/manifest.py",)
+
     words = [b'"', b"=", b"[[files]]\n", b"[local]\n", b"bytes = ", b"-1", b"'..'", b"\n", b"1e999", b"inf",
              b"{", b"[", b"0x" + b"f" * 40, b"1979-05-27", b"\\u0000", b'"""', b"\xff", b"file://[", b"//"]  # fmt: skip
 
@@ -350,6 +365,8 @@ class Manifests(Target):
 class Rows(_File):
     """JSON Lines as documents, plain and packed."""
 
+    modules = ("measure/documents.py",)
+
     ending = ".jsonl"
 
     def __init__(self) -> None:
@@ -382,6 +399,8 @@ class Rows(_File):
 class Results(_File):
     """The file that keeps measurements."""
 
+    modules = ("measure/results.py", "rowfile.py")
+
     ending = ".jsonl"
 
     def __init__(self) -> None:
@@ -407,6 +426,8 @@ class Results(_File):
 class Matrices(_File):
     """CSV matrices of distances."""
 
+    modules = ("complexity/neighbours.py",)
+
     ending = ".csv"
 
     def __init__(self) -> None:
@@ -420,6 +441,8 @@ class Matrices(_File):
 
 class Configs(Target):
     """The config of a pack and of a checkpoint."""
+
+    modules = ("engine/config.py",)
 
     def __init__(self) -> None:
         from ..tiny import config_json
@@ -441,6 +464,8 @@ class Configs(Target):
 
 class Ggufs(_File):
     """GGUF files."""
+
+    modules = ("models/gguf_checkpoint.py", "models/gguf_bounds.py")
 
     ending = ".gguf"
 
