@@ -209,7 +209,7 @@ def test_file_knows_archives(tool):
         ("lmzip --out", ["plain,--output-dir", "plain,--output"]),
         ("lmzip comp", ["plain,compare", "plain,complexity", "plain,completion"]),
         ("lmzip -d po", ["file,po"]),
-        ("lmzip -m t", ["plain,tiny"]),
+        ("lmzip -m tiny", ["plain,tiny", "plain,tinyllama-1.1b"]),
         ("lmzip models i", ["plain,info"]),
         ("lmzip models info lmzip-1", ["plain,lmzip-1m"]),
         ("lmzip measure --html-x", []),
