@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lmzip.codec import CodingParameters, OneModel, compress_stream, decompress_stream, lookahead
-from lmzip.codec.guesses import Guesser
+from lmzip.codec.guesses import Guess, Guesser
 from lmzip.codec.job import decode_job, encode_job
 from lmzip.codec.lm import code_jobs
 from lmzip.engine import RewindingCache
@@ -90,8 +90,8 @@ class Oracle(Guesser):
     truth: list[list[int]]
     kind: str
 
-    def __init__(self, streams):
-        super().__init__(streams)
+    def __init__(self, streams, length):
+        super().__init__(streams, length)
         self.count = [0] * streams
         self.random = random.Random(7)
 
@@ -103,11 +103,11 @@ class Oracle(Guesser):
         here = self.count[stream] - 1  # the start token is no token of the text
         right = self.truth[stream][here : here + most]
         if self.kind == "wrong":
-            return [token ^ 1 for token in right], 2
+            right = [token ^ 1 for token in right]
         if self.kind == "mixed":
             right = right[: self.random.randint(0, most)]
-            return [token ^ (self.random.random() < 0.3) for token in right], 2
-        return right, 2
+            right = [token ^ (self.random.random() < 0.3) for token in right]
+        return Guess(right, 2, [1.0] * len(right))
 
 
 @pytest.mark.parametrize("kind", ["right", "wrong", "mixed"])
@@ -182,56 +182,77 @@ def fed(guesser, stream, tokens):
         guesser.add(stream, token)
 
 
+def guessed(guesser, most, stream=0):
+    guess = guesser.guess(stream, most)
+    assert len(guess.tokens) == len(guess.chances)
+    return guess.tokens, guess.equal
+
+
 def test_a_guess_is_what_followed_the_longest_context():
-    guesser = Guesser(1, row_cost=0.0)
-    assert guesser.guess(0, 4) == ([], 0)
+    guesser = Guesser(1, 1000)
+    assert guessed(guesser, 4) == ([], 0)
     fed(guesser, 0, [7, 1, 2, 3, 4, 9, 9, 8, 2, 3, 5, 6, 1, 2, 3])
-    assert guesser.guess(0, 3) == ([4, 9, 9], 3)
+    assert guessed(guesser, 3) == ([4, 9, 9], 3)
     fed(guesser, 0, [30, 8, 2, 3])
-    assert guesser.guess(0, 2) == ([5, 6], 3)
+    assert guessed(guesser, 2) == ([5, 6], 3)
     fed(guesser, 0, [40, 41, 3])
-    assert guesser.guess(0, 2) == ([], 0), "one token is no context"
+    assert guessed(guesser, 2) == ([], 0), "one token is no context"
 
 
 def test_guesses_reach_beyond_the_end():
-    guesser = Guesser(1, row_cost=0.0)
+    guesser = Guesser(1, 1000)
     fed(guesser, 0, [1, 2, 3, 1, 2, 3, 1])
-    assert guesser.guess(0, 7)[0] == [2, 3, 1, 2, 3, 1, 2]
+    assert guessed(guesser, 7) == ([2, 3, 1, 2, 3, 1, 2], 4)
 
 
 def test_streams_learn_from_each_other():
-    guesser = Guesser(2, row_cost=0.0)
+    guesser = Guesser(2, 1000)
     fed(guesser, 0, range(50, 70))
     fed(guesser, 1, [60, 61, 62])
-    assert guesser.guess(1, 3) == ([63, 64, 65], 3)
+    assert guessed(guesser, 3, 1) == ([63, 64, 65], 3)
 
 
-def test_as_many_are_guessed_as_have_been_right():
-    guesser = Guesser(1)
-    fed(guesser, 0, [*range(40), *range(10)])
-    unsure = len(guesser.guess(0, 8)[0])
-    for _ in range(300):
-        guesser.learn(32, True)
-        for equal in range(10, 32):
-            guesser.learn(equal, True)
-    assert len(guesser.guess(0, 8)[0]) == 8 > unsure > 0
+def test_a_guess_proves_right_or_wrong():
+    guesser = Guesser(1, 1000)
+    fed(guesser, 0, [1, 2, 3, 4, 5, 1, 2])
+    guess = guesser.guess(0, 3)
+    assert (guess.tokens, guess.equal, guess.chances) == ([3, 4, 5], 2, [0.5] * 3)
+    rest = guesser.learn(guess, 3)
+    assert (rest.tokens, rest.equal) == ([4, 5], 3)
+    assert guesser.learn(rest, 7).tokens == []
+    better, worse, _ = guesser.guess(0, 3).chances
+    assert better == 2 / 3
+    assert worse == 1 / 3
     for _ in range(1000):
-        guesser.learn(10, False)
-    assert guesser.guess(0, 8)[0] == []
+        guesser.learn(guess, 9)
+    assert 0 < guesser.guess(0, 1).chances[0] < 0.01
+
+
+def test_as_many_are_fed_as_are_worth_it():
+    def worth(*chances, others=()):
+        guesses = [Guess([1] * len(c), 2, list(c)) for c in chances]
+        return lookahead.LookAhead._worth(guesses, 8, list(others))
+
+    assert worth([]) == 0
+    assert worth([0.1] * 8) == 0
+    assert worth([0.3] * 8) == 1
+    assert worth([0.5] * 8) < worth([0.9] * 8) == 8
+    assert worth([0.9] * 3) == 3
+    assert worth([0.9] * 8, []) == 0, "the second stream will need a pass anyway"
+    assert 0 < worth([0.9] * 8, [0.9] * 8) < 8
+    assert worth([0.9] * 8, others=[2]) == 2
 
 
 def test_a_long_past_is_kept_in_part():
-    guesser = Guesser(1, row_cost=0.0)
-    kept = guesser._mask + 1
-    guesser._mask = 63  # as if only 64 were kept
+    guesser = Guesser(1, 1000)
+    guesser._mask = 63  # as if only 64 tokens were kept
     fed(guesser, 0, [1, 2, 3, 4, 5])
     fed(guesser, 0, range(100, 164))
-    assert kept == 1 << 18
     assert len(guesser._past[0]) == 64
     fed(guesser, 0, [1, 2, 3])
-    assert guesser.guess(0, 1) == ([], 0)
+    assert guessed(guesser, 1) == ([], 0)
     fed(guesser, 0, [150, 151, 152])
-    assert guesser.guess(0, 2) == ([153, 154], 3)
+    assert guessed(guesser, 2) == ([153, 154], 3)
 
 
 @pytest.mark.parametrize("isa", instruction_sets())

@@ -5,14 +5,15 @@ A wrong guess costs time and nothing else: the model has been fed it in vain, an
 
 from __future__ import annotations
 
+import dataclasses
 from array import array
 
-__all__ = ["Guesser"]
+__all__ = ["Guess", "Guesser"]
 
 _ORDERS = (2, 3, 4, 6, 8, 12, 16)
 """Lengths in tokens of the contexts that the tables hold."""
 
-_TABLE_BITS, _KEPT_BITS = 16, 18
+_TABLE_BITS, _KEPT_BITS = 18, 18
 
 _LONGEST = 32
 """Equal tokens that are counted, at most."""
@@ -20,8 +21,16 @@ _LONGEST = 32
 _CLASS = (0, 0, 0, 1, 2, 3, 3, 4, 4, *[5] * 4, *[6] * 8, *[7] * 11, 8)
 """The class of a context by how many of its tokens are equal."""
 
-_ROW_COST = 0.13
-"""What one more token costs in a pass of few tokens, as a part of the pass (SmolLM2, two cores)."""
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """Tokens that a stream may go on with."""
+
+    tokens: list[int]
+    equal: int
+    """Tokens of the context before the first one, up to 32."""
+    chances: list[float]
+    """Of each token to be right if those before it are."""
 
 
 class Guesser:
@@ -30,14 +39,15 @@ class Guesser:
     Its size is bounded: of every stream it keeps the last 2**18 tokens.
     """
 
-    def __init__(self, streams: int, *, row_cost: float = _ROW_COST) -> None:
-        self._row_cost = row_cost
+    def __init__(self, streams: int, length: int) -> None:
+        """For so many streams of at most `length` tokens each."""
         self._mask = (1 << _KEPT_BITS) - 1
         self._past = [array("i") for _ in range(streams)]
         self._count = [0] * streams
         self._keys: list[list[int]] = [[] for _ in range(streams)]
         """The places of each stream's present contexts in the tables, the shortest first."""
-        self._tables = [array("q", bytes(8 << _TABLE_BITS)) for _ in _ORDERS]
+        self._table_mask = (1 << min(_TABLE_BITS, (streams * length).bit_length())) - 1
+        self._tables = [array("i", bytes(4 * (self._table_mask + 1))) for _ in _ORDERS]
         self._right, self._tried = [1.0] * (_CLASS[-1] + 1), [2.0] * (_CLASS[-1] + 1)
 
     def add(self, stream: int, token: int) -> None:
@@ -61,7 +71,7 @@ class Guesser:
             h = (h + past[last - back & mask] + 1) * 0x9E3779B1 & 0xFFFFFFFF
             h ^= h >> 15
             if back + 1 == _ORDERS[len(keys)]:
-                keys.append(h & ((1 << _TABLE_BITS) - 1))
+                keys.append(h & self._table_mask)
         return keys
 
     def _equal(self, stream: int, other: int, index: int) -> int:
@@ -76,11 +86,8 @@ class Guesser:
             equal += 1
         return equal
 
-    def guess(self, stream: int, most: int) -> tuple[list[int], int]:
-        """At most `most` tokens that the stream may go on with, and the length of the context.
-
-        There are as many as are worth feeding, by how often such guesses have been right.
-        """
+    def guess(self, stream: int, most: int) -> Guess:
+        """At most `most` tokens that the stream may go on with; none after an unknown context."""
         best, source, start = 1, 0, 0
         for table, key in zip(self._tables, self._keys[stream], strict=False):
             index, other = divmod(table[key], len(self._past))
@@ -88,26 +95,24 @@ class Guesser:
                 best, source, start = equal, other, index - 1
         tokens: list[int] = []
         if best < 2:
-            return tokens, 0
+            return Guess(tokens, 0, [])
         past, count = self._past[source], self._count[source]
-        chance, expected, cost = 1.0, 1.0, 1.0
-        while len(tokens) < most:
-            kind = _CLASS[min(best + len(tokens), _LONGEST)]
-            chance *= self._right[kind] / self._tried[kind]
-            if chance * cost < self._row_cost * expected:
-                break
-            expected += chance
-            cost += self._row_cost
-            index = start + len(tokens)
+        for index in range(start, start + most):
             # What reaches the stream's end goes on with its own guesses.
             tokens.append(past[index & self._mask] if index < count else tokens[index - count])
-        return tokens, best
+        kinds = [_CLASS[min(best + i, _LONGEST)] for i in range(most)]
+        return Guess(tokens, best, [self._right[kind] / self._tried[kind] for kind in kinds])
 
-    def learn(self, equal: int, right: bool) -> None:
-        """A guess after a context of so many equal tokens was right or not."""
-        kind = _CLASS[min(equal, _LONGEST)]
+    def learn(self, guess: Guess, token: int) -> Guess:
+        """What is left of a guess once its first token has come or not; notes which it was."""
+        if not guess.tokens:
+            return guess
+        kind, right = _CLASS[min(guess.equal, _LONGEST)], guess.tokens[0] == token
         self._right[kind] += right
         self._tried[kind] += 1
         if self._tried[kind] > 200:
             self._right[kind] /= 2
             self._tried[kind] /= 2
+        if not right:
+            return Guess([], 0, [])
+        return Guess(guess.tokens[1:], guess.equal + 1, guess.chances[1:])

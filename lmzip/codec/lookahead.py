@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import RADIX, Cache, Engine, Predictions, RewindingCache
-from .guesses import Guesser
+from .guesses import Guess, Guesser
 
 __all__ = ["LookAhead", "new_look_ahead"]
 
@@ -25,6 +25,9 @@ Freqs = NDArray[np.int32]
 
 MOST_GUESSES = 8
 """Tokens that are guessed at once, at most."""
+
+ROW_COST = 0.13
+"""What one more token costs in a pass of few tokens, as a part of the pass (SmolLM2, two cores)."""
 
 
 @dataclasses.dataclass
@@ -37,10 +40,9 @@ class _Pass:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where the prediction after a token lies, and which context the token was guessed from."""
+    """Where the prediction after a token lies."""
 
     token: int
-    equal: int
     found: _Pass
     row: int
     column: int
@@ -53,9 +55,12 @@ class LookAhead:
         """The cache is empty and of so many streams, each of `length` tokens at most."""
         self._engine, self._cache, self._length = engine, cache, length
         self._most = min(MOST_GUESSES, cache.lead - 1)
-        self._guesser = new_guesser(streams)
+        self._guesser = new_guesser(streams, length)
         self._streams = list(range(streams))
         self._ahead: list[list[_Place]] = [[] for _ in range(streams)]
+        """Predictions after guesses, which the next tokens may make true."""
+        self._guesses = [Guess([], 0, []) for _ in range(streams)]
+        """The last ones, fed or not, and not yet proved wrong."""
         self._position = 0
         self.passes = self.fed = self.steps = 0
         """Forward passes, tokens fed in them, and steps times streams so far."""
@@ -65,6 +70,7 @@ class LookAhead:
         self._cache.keep(rows)
         self._streams = [self._streams[i] for i in rows.tolist()]
         self._ahead = [self._ahead[i] for i in rows.tolist()]
+        self._guesses = [self._guesses[i] for i in rows.tolist()]
 
     def forward(self, tokens: Tokens) -> Predictions:
         """Predictions [S, 1] of the tokens after these [S, 1], which are known now."""
@@ -73,11 +79,10 @@ class LookAhead:
         current: list[_Place | None] = []
         for i, token in enumerate(known):
             place = self._ahead[i].pop(0) if self._ahead[i] else None
-            if place is not None:
-                self._guesser.learn(place.equal, place.token == token)
-                if place.token != token:
-                    place, self._ahead[i] = None, []
+            if place is not None and place.token != token:
+                place, self._ahead[i] = None, []
             current.append(place)
+            self._guesses[i] = self._guesser.learn(self._guesses[i], token)
             self._guesser.add(self._streams[i], token)
         asked = [i for i, place in enumerate(current) if place is None]
         if asked:
@@ -90,20 +95,43 @@ class LookAhead:
         """Feed the streams `asked` what is known and what is guessed."""
         most = min(self._most, self._length - self._position - 1)
         guesses = [self._guesser.guess(self._streams[i], most) for i in asked]
-        count = 1 + max(len(tokens) for tokens, _equal in guesses)
+        others = [len(a) for i, a in enumerate(self._ahead) if i not in asked]
+        count = 1 + self._worth(guesses, most, others)
         rows = np.zeros((len(asked), count), np.int64)
-        for row, (i, (tokens, _equal)) in enumerate(zip(asked, guesses, strict=True)):
-            rows[row, : 1 + len(tokens)] = [known[i], *tokens]
+        for row, (i, guess) in enumerate(zip(asked, guesses, strict=True)):
+            fed = [known[i], *guess.tokens][:count]
+            rows[row, : len(fed)] = fed
         self._cache.choose(np.array(asked), self._position)
         predictions = self._engine.forward(rows, self._cache)
         found = _Pass(predictions, predictions.high())
-        for row, (i, (tokens, equal)) in enumerate(zip(asked, guesses, strict=True)):
-            current[i] = _Place(known[i], 0, found, row, 0)
+        for row, (i, guess) in enumerate(zip(asked, guesses, strict=True)):
+            current[i] = _Place(known[i], found, row, 0)
             self._ahead[i] = [
-                _Place(token, equal + j, found, row, 1 + j) for j, token in enumerate(tokens)
+                _Place(token, found, row, 1 + j)
+                for j, token in enumerate(guess.tokens[: count - 1])
             ]
+            self._guesses[i] = guess
         self.passes += 1
         self.fed += rows.size
+
+    @staticmethod
+    def _worth(guesses: list[Guess], most: int, others: list[int]) -> int:
+        """How many tokens to feed of each stream's guess, so that a step takes the least time.
+
+        A later pass is saved only where all streams' guesses are right; `others` are ahead by so
+        many tokens already.
+        """
+        chance = expected = cost = 1.0
+        for column in range(most):
+            if others and min(others) <= column:
+                return column
+            for guess in guesses:
+                chance *= guess.chances[column] if column < len(guess.chances) else 0.0
+            if chance * cost <= ROW_COST * len(guesses) * expected:
+                return column
+            expected += chance
+            cost += ROW_COST * len(guesses)
+        return most
 
     def log(self) -> None:
         """Say how it went, to whoever listens."""
@@ -137,9 +165,9 @@ class _Step:
         return freqs
 
 
-def new_guesser(streams: int) -> Guesser:
-    """What guesses for so many streams."""
-    return Guesser(streams)
+def new_guesser(streams: int, length: int) -> Guesser:
+    """What guesses for so many streams of so many tokens at most."""
+    return Guesser(streams, length)
 
 
 def new_look_ahead(engine: Engine, cache: Cache, streams: int, length: int) -> LookAhead | None:
