@@ -101,7 +101,7 @@ def _encode(
 
     with ExitStack() as stack:
         pool = None
-        if getattr(engine, "threads", 1) > 1:
+        if getattr(engine, "works_ahead", False):
             pool = stack.enter_context(ThreadPoolExecutor(1))
         position, (known, high_freqs, low_freqs) = 0, predict(0, jobs)
         while True:

@@ -95,7 +95,9 @@ class NativeEngine:
         threads = available_cores() if threads is None else threads
         if not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {threads}")
-        self.config, self.threads = pack.config, threads
+        self.config = pack.config
+        self.works_ahead = threads > 1
+        """Whether it likes to compute what is encoded next while its caller codes."""
         large = pack.config.parameters() > _CACHED_WEIGHTS
         self.guessing_streams = _GUESSING_STREAMS if large else 0
         config = dataclasses.asdict(pack.config)
