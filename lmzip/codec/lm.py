@@ -125,12 +125,9 @@ def _encode(
                 cache.keep(rows)
                 steps = new_steps(remaining, coding_threads)
                 if following is not None:
-                    known, high_freqs, low_freqs = (part[rows] for part in following)
+                    following = following[0][rows], following[1][rows], following[2][rows]
                 jobs = remaining
-            elif following is not None:
-                known, high_freqs, low_freqs = following
-            if following is None:
-                known, high_freqs, low_freqs = predict(end, jobs)
+            known, high_freqs, low_freqs = following or predict(end, jobs)
             position = end
 
 
