@@ -142,6 +142,12 @@ void bind_model(nb::module_& m) {
         .def("keep", [](lmzip::Cache& cache, Array<const std::int64_t, 1> rows) {
             cache.keep(rows.data(), rows.shape(0));
         })
+        .def("choose",
+             [](lmzip::Cache& cache, Array<const std::int64_t, 1> rows, std::size_t position) {
+                 cache.choose(rows.data(), rows.shape(0), position);
+             },
+             "rows"_a, "position"_a)
+        .def_prop_ro("lead", &lmzip::Cache::lead)
         .def("spread", &lmzip::Cache::spread);
     nb::class_<lmzip::States>(m, "States").def(nb::init<>());
     nb::class_<BoundModel>(m, "Model",
@@ -163,7 +169,7 @@ void bind_model(nb::module_& m) {
              [](BoundModel& self, Array<const std::int64_t, 2> tokens, lmzip::Cache& cache,
                 lmzip::States& states) {
                  const std::size_t count = tokens.shape(1);
-                 if (tokens.shape(0) != cache.streams() || count == 0)
+                 if (tokens.shape(0) != cache.streams() || count == 0 || cache.streams() == 0)
                      throw std::invalid_argument("tokens must be [streams, count > 0]");
                  if (cache.position() + count > cache.shape().length)
                      throw std::invalid_argument("the cache is full");

@@ -30,8 +30,10 @@ Cache::Cache(const CacheShape& shape) : shape_(shape) {
     memory_.reset(static_cast<std::uint8_t*>(zeros(bytes_ + 64)));
     if (!memory_) throw std::bad_alloc();
     entries_ = memory_.get() + (64 - reinterpret_cast<std::uintptr_t>(memory_.get()) % 64);
-    for (std::size_t stream = 0; stream < shape.streams; ++stream) rows_.push_back(stream);
-    before_.assign(shape.streams * shape.memory, shape.bos);
+    for (std::size_t stream = 0; stream < shape.streams; ++stream) kept_.push_back(stream);
+    rows_ = kept_;
+    history_ = shape.memory == 0 ? 0 : shape.memory + lead();
+    before_.assign(shape.streams * history_, shape.bos);
     slot_position_.assign(capacity_, std::numeric_limits<std::int32_t>::max());
     tile_first_.assign(capacity_ / kTile, std::numeric_limits<std::int32_t>::max());
     tile_last_ = tile_first_;
@@ -42,6 +44,11 @@ std::size_t Cache::chunk(std::size_t tokens) const {
     const std::size_t now = std::min(tokens, most);
     if (shape_.length <= slots_) return now;
     return std::min(now, slots_ - shape_.sinks - shape_.window + 1);
+}
+
+std::size_t Cache::lead() const {
+    if (shape_.length <= slots_) return std::min(shape_.length, kChunkRows);
+    return slots_ - shape_.sinks - shape_.window + 1;
 }
 
 void Cache::open(std::size_t count) {
@@ -66,36 +73,45 @@ HeadCache Cache::head(std::size_t layer, std::size_t stream, std::size_t kv_head
     return {at, reinterpret_cast<std::int8_t*>(at + matrix), steps, steps + capacity_};
 }
 
-void Cache::remember(const std::int64_t* tokens, std::size_t count) {
-    const std::size_t fresh = std::min(shape_.memory, count);
-    for (std::size_t stream = 0; stream < streams(); ++stream) {
-        const auto at = before_.begin() + static_cast<std::ptrdiff_t>(rows_[stream] * shape_.memory);
-        const auto end = at + static_cast<std::ptrdiff_t>(shape_.memory);
-        std::copy_backward(at, end - static_cast<std::ptrdiff_t>(fresh), end);
-        std::reverse_copy(tokens + (stream + 1) * count - fresh, tokens + (stream + 1) * count, at);
-    }
+void Cache::remember(const std::int64_t* tokens, std::size_t stride, std::size_t count) {
+    if (history_ == 0) return;
+    for (std::size_t stream = 0; stream < streams(); ++stream)
+        for (std::size_t i = 0; i < count; ++i)
+            before_[rows_[stream] * history_ + (position_ + i) % history_] = tokens[stream * stride + i];
 }
 
 void Cache::keep(const std::int64_t* rows, std::size_t count) {
     std::vector<std::size_t> kept;
     for (std::size_t i = 0; i < count; ++i)
-        kept.push_back(rows_.at(static_cast<std::size_t>(rows[i])));
-    rows_ = std::move(kept);
+        kept.push_back(kept_.at(static_cast<std::size_t>(rows[i])));
+    kept_ = std::move(kept);
+    rows_ = kept_;
+}
+
+void Cache::choose(const std::int64_t* rows, std::size_t count, std::size_t position) {
+    if (position > furthest_ || furthest_ > position + lead())
+        throw std::out_of_range("the cache cannot go to that position");
+    std::vector<std::size_t> chosen;
+    for (std::size_t i = 0; i < count; ++i)
+        chosen.push_back(kept_.at(static_cast<std::size_t>(rows[i])));
+    rows_ = std::move(chosen);
+    position_ = position;
 }
 
 void Cache::spread() {
-    if (rows_.size() != 1) throw std::logic_error("only a single stream can be spread");
-    const std::size_t source = rows_[0], bytes = shape_.kv_heads * head_bytes_;
+    if (kept_.size() != 1) throw std::logic_error("only a single stream can be spread");
+    const std::size_t source = kept_[0], bytes = shape_.kv_heads * head_bytes_;
     for (std::size_t layer = 0; layer < shape_.layers; ++layer) {
         std::uint8_t* at = entries_ + layer * shape_.streams * bytes;
         for (std::size_t stream = 0; stream < shape_.streams; ++stream)
             if (stream != source) std::memcpy(at + stream * bytes, at + source * bytes, bytes);
     }
     for (std::size_t stream = 0; stream < shape_.streams; ++stream)
-        for (std::size_t i = 0; i < shape_.memory; ++i)
-            before_[stream * shape_.memory + i] = before_[source * shape_.memory + i];
-    rows_.resize(shape_.streams);
-    std::iota(rows_.begin(), rows_.end(), std::size_t{0});
+        for (std::size_t i = 0; i < history_; ++i)
+            before_[stream * history_ + i] = before_[source * history_ + i];
+    kept_.resize(shape_.streams);
+    std::iota(kept_.begin(), kept_.end(), std::size_t{0});
+    rows_ = kept_;
 }
 
 }  // namespace lmzip

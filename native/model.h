@@ -91,12 +91,25 @@ class Model {
   private:
     struct Chunk;
     class Phases;
-    void layers(const Chunk& chunk, std::size_t thread);
+    // Rows on their way through the layers: of one thread that goes alone, or of all of them.
+    struct Workspace {
+        Buffer x, y, attended, narrow, wide, near, far, logits;
+        std::vector<Buffer> ngrams;  // of each order
+    };
+    void layers(const Chunk& chunk, std::size_t thread, Phases& phases);
     void look_up(const Chunk& chunk, std::size_t row) const;
+    Chunk part(const Chunk& chunk, std::size_t first, std::size_t streams, Workspace& workspace) const;
+    std::size_t part_streams(std::size_t streams, std::size_t count) const;
+    std::size_t part_rows(std::size_t rows) const;
     void together(std::size_t products, const std::function<void(std::size_t)>& job);
     void attention(const Chunk& chunk, std::size_t layer, std::size_t thread, Phases& phases);
     void hide(float* logits, std::size_t first, std::size_t last) const;
-    Quantized quantized(Buffer& buffer, std::size_t rows, std::size_t columns, std::size_t row_unit);
+    void digit_logits(const Quantized& rows, std::size_t count, std::size_t from, std::size_t to, float* logits,
+                       float* tops) const;
+    void digit_frequencies(const float* logits, const float* tops, std::int32_t* sums, float& top,
+                           std::int32_t* freqs) const;
+    void high_apart(States& states, std::size_t unit, std::int32_t* freqs);
+    static Quantized quantized(Buffer& buffer, std::size_t rows, std::size_t columns, std::size_t row_unit);
 
     Config config_;
     Weights weights_;
@@ -104,8 +117,8 @@ class Model {
     HeadShape shape_;
     std::size_t layer_weights_ = 0;  // products that one token takes in all layers
     Team team_;
-    Buffer x_, y_, attended_, narrow_, wide_, near_, far_, angles_, logits_;
-    std::vector<Buffer> ngrams_;                        // of each order
+    Buffer angles_;
+    std::vector<Workspace> workspaces_;                 // of each thread; the first one is all threads' too
     std::vector<Buffer> row_scratch_, attend_scratch_;  // of each thread
 };
 

@@ -81,24 +81,32 @@ Team::~Team() {
 }
 
 void Team::run(const std::function<void(std::size_t)>& job) {
-    job_ = &job;
-    if (threads_ > 1) {
-        left_.store(0, std::memory_order_relaxed);
-        started_.fetch_add(1, std::memory_order_release);
-        started_.notify_all();
+    if (threads_ == 1) {
+        job(0);
+        return;
     }
+    job_ = &job;
+    inside_.store(kOpen, std::memory_order_release);
+    started_.fetch_add(1, std::memory_order_release);
+    started_.notify_all();
     job(0);
     // The job's things are the caller's: nobody may look at them any more when this returns.
-    const auto helpers = static_cast<std::uint32_t>(threads_ - 1);
-    wait_until(left_, [&](std::uint32_t left) { return left == helpers; });
+    inside_.fetch_and(~kOpen, std::memory_order_acq_rel);
+    wait_until(inside_, [](std::uint32_t inside) { return inside == 0; });
 }
 
 void Team::serve(std::size_t thread, std::uint32_t seen) {
-    for (;; ++seen) {
+    for (;;) {
         wait_until(started_, [&](std::uint32_t started) { return started != seen; });
         if (closing_) return;
+        seen = started_.load(std::memory_order_acquire);
+        std::uint32_t inside = inside_.load(std::memory_order_relaxed);
+        while ((inside & kOpen) &&
+               !inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acquire, std::memory_order_relaxed)) {
+        }
+        if (!(inside & kOpen)) continue;  // too late
         (*job_)(thread);
-        if (left_.fetch_add(1, std::memory_order_acq_rel) + 2 == threads_) left_.notify_all();
+        if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) inside_.notify_all();
     }
 }
 

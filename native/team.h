@@ -1,5 +1,5 @@
-// A few threads that run one job together: each calls the same function with its own number, takes
-// its share of every phase's work, and goes on when that phase is done.
+// A few threads that run one job together: each calls the same function with its own number, takes what
+// it gets of every phase's work, and goes on when that phase is done.
 
 #pragma once
 
@@ -28,8 +28,10 @@ class Team {
     // Start the helpers again. After a fork only.
     void restart();
 
-    // job(thread) on every thread; returns when all are done. One call at a time. A job must not
-    // throw.
+    // job(thread) on this thread and on every other that comes before this one is through: a thread whose
+    // processor is busy elsewhere holds nobody up. So a job's work is dealt out (see Deal), and job(0) returns when
+    // all of it is done. Returns when nobody is in the job any more. A thread may come twice. One call at a time. A
+    // job must not throw.
     void run(const std::function<void(std::size_t)>& job);
 
   private:
@@ -37,11 +39,14 @@ class Team {
     void forget();
     void serve(std::size_t thread, std::uint32_t seen);
 
+    static constexpr std::uint32_t kOpen = std::uint32_t{1} << 31;
+
     long process_;
     std::size_t threads_;
     const std::function<void(std::size_t)>* job_ = nullptr;
     alignas(64) std::atomic<std::uint32_t> started_{0};  // jobs so far
-    alignas(64) std::atomic<std::uint32_t> left_{0};  // helpers that are done with the job
+    // How many helpers are in the job, and kOpen while more may come.
+    alignas(64) std::atomic<std::uint32_t> inside_{0};
     std::atomic<bool> closing_{false};
     std::vector<std::thread> helpers_;
 };

@@ -2,7 +2,7 @@
 
 from .arithmetic import NUMERICS_VERSION, PRECISION, RADIX
 from .config import ModelConfig
-from .interface import Cache, Engine, Predictions
+from .interface import Cache, Engine, Predictions, RewindingCache
 from .weights import Pack
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "ModelConfig",
     "Pack",
     "Predictions",
+    "RewindingCache",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .config import ModelConfig
 
-__all__ = ["Cache", "Engine", "Predictions"]
+__all__ = ["Cache", "Engine", "Predictions", "RewindingCache"]
 
 Tokens = NDArray[np.int64]
 Freqs = NDArray[np.int32]
@@ -29,6 +29,27 @@ class Cache(Protocol):
         """Go on as all the streams that the cache was made for; the only one kept has read for all.
 
         So what all streams begin with is computed once.
+        """
+
+
+@runtime_checkable
+class RewindingCache(Cache, Protocol):
+    """A cache that can drop the last tokens again, of some streams and not of others."""
+
+    @property
+    def guessing_streams(self) -> int:
+        """Up to so many streams, a pass of several tokens each takes about as long as one of a
+        single token, so that feeding guesses pays; 0 if it never does."""
+
+    @property
+    def lead(self) -> int:
+        """Tokens that a stream may be fed beyond the position of another, or of its own return."""
+
+    def choose(self, rows: NDArray[np.int64], position: int) -> None:
+        """Feed only the streams `rows` next, of those kept, from `position` on.
+
+        What they were fed there and after is dropped; other streams keep what they have. Raises
+        IndexError if the position lies further back than `lead`, or ahead. `keep` ends the choice.
         """
 
 

@@ -19,6 +19,11 @@ from .cores import MAX_THREADS, available_cores
 from .interface import Cache, Engine
 from .weights import Pack
 
+_CACHED_WEIGHTS = 32_000_000
+"""Weights that stay in a processor's caches: a pass waits for those of larger models."""
+
+_GUESSING_STREAMS = 2
+
 __all__ = ["NativeCache", "NativeEngine", "NativePredictions", "instruction_sets"]
 
 
@@ -30,8 +35,8 @@ def instruction_sets() -> list[str]:
 class NativeCache:
     """Keys and values of some streams; the layout is that of native/cache.h."""
 
-    def __init__(self, native: Any) -> None:
-        self._native = native
+    def __init__(self, native: Any, guessing_streams: int = 0) -> None:
+        self._native, self.guessing_streams = native, guessing_streams
 
     @property
     def position(self) -> int:
@@ -42,6 +47,13 @@ class NativeCache:
 
     def spread(self) -> None:
         self._native.spread()
+
+    @property
+    def lead(self) -> int:
+        return int(self._native.lead)
+
+    def choose(self, rows: NDArray[np.int64], position: int) -> None:
+        self._native.choose(np.ascontiguousarray(rows, np.int64), position)
 
 
 class NativePredictions:
@@ -84,6 +96,10 @@ class NativeEngine:
         if not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {threads}")
         self.config = pack.config
+        self.works_ahead = threads > 1
+        """Whether it likes to compute what is encoded next while its caller codes."""
+        large = pack.config.parameters() > _CACHED_WEIGHTS
+        self.guessing_streams = _GUESSING_STREAMS if large else 0
         config = dataclasses.asdict(pack.config)
         config["score_scale"] = pack.config.score_scale
         config["memory"] = pack.config.memory
@@ -98,7 +114,8 @@ class NativeEngine:
         return None
 
     def new_cache(self, streams: int, window: int, sinks: int, length: int) -> NativeCache:
-        return NativeCache(self._model.new_cache(streams, window, sinks, length))
+        native = self._model.new_cache(streams, window, sinks, length)
+        return NativeCache(native, self.guessing_streams)
 
     def forward(self, tokens: NDArray[np.int64], cache: Cache) -> NativePredictions:
         assert isinstance(cache, NativeCache)
