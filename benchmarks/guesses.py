@@ -27,6 +27,7 @@ class _Nothing:
     """Stands for the engine, the cache and the predictions; it computes nothing."""
 
     def __init__(self, streams: int = 1, shape: tuple[int, int] = (1, 1)) -> None:
+        self.row_cost = 0.13  # of the native engine's threads, if there are two or more
         self.lead, self.guessing_streams, self._shape = max(1, 256 // streams), streams, shape
 
     def choose(self, rows: Any, position: int) -> None:

@@ -16,8 +16,7 @@ constexpr std::size_t kDigitTiles = 16;   // tiles of the head that share a high
 // Weights that stay in a processor's caches from one thread's part of the rows to the next; of a larger model
 // every part reads them from memory again, so that parts must have more rows to be worth it.
 constexpr std::size_t kCachedWeights = 8'000'000;
-constexpr std::size_t kHeadPart = 24;     // rows whose logits stay in a core's own cache
-constexpr std::size_t kPartRows = 96;     // whose values on their way stay in a core's own cache
+constexpr std::size_t kPartRows = 256;    // at most, of a part of a small model
 constexpr std::size_t kFew = 20'000'000;  // products that take no longer than waking threads for them
 constexpr std::size_t kLargeRows = 48;    // at least, of a part of a model of more weights
 }  // namespace
@@ -384,8 +383,7 @@ void Model::digit_frequencies(const float* logits, const float* tops, std::int32
 std::size_t Model::part_rows(std::size_t rows) const {
     const std::size_t threads = team_.threads();
     if (rows < threads || config_.vocab * config_.width > kCachedWeights) return 0;
-    const std::size_t each = (rows + threads - 1) / threads;
-    return each <= kHeadRows / 2 ? each : std::min(each, kHeadPart);
+    return std::min(kHeadRows, (rows + threads - 1) / threads);
 }
 
 void Model::high_apart(States& states, std::size_t unit, std::int32_t* freqs) {

@@ -231,7 +231,7 @@ def test_a_guess_proves_right_or_wrong():
 def test_as_many_are_fed_as_are_worth_it():
     def worth(*chances, others=()):
         guesses = [Guess([1] * len(c), 2, list(c)) for c in chances]
-        return lookahead.LookAhead._worth(guesses, 8, list(others))
+        return lookahead.LookAhead._worth(guesses, 8, list(others), 0.13)
 
     assert worth([]) == 0
     assert worth([0.1] * 8) == 0

@@ -26,9 +26,6 @@ Freqs = NDArray[np.int32]
 MOST_GUESSES = 8
 """Tokens that are guessed at once, at most."""
 
-ROW_COST = 0.13
-"""What one more token costs in a pass of few tokens, as a part of the pass (SmolLM2, two cores)."""
-
 
 @dataclasses.dataclass
 class _Pass:
@@ -96,7 +93,7 @@ class LookAhead:
         most = min(self._most, self._length - self._position - 1)
         guesses = [self._guesser.guess(self._streams[i], most) for i in asked]
         others = [len(a) for i, a in enumerate(self._ahead) if i not in asked]
-        count = 1 + self._worth(guesses, most, others)
+        count = 1 + self._worth(guesses, most, others, self._cache.row_cost)
         rows = np.zeros((len(asked), count), np.int64)
         for row, (i, guess) in enumerate(zip(asked, guesses, strict=True)):
             fed = [known[i], *guess.tokens][:count]
@@ -115,7 +112,7 @@ class LookAhead:
         self.fed += rows.size
 
     @staticmethod
-    def _worth(guesses: list[Guess], most: int, others: list[int]) -> int:
+    def _worth(guesses: list[Guess], most: int, others: list[int], row_cost: float) -> int:
         """How many tokens to feed of each stream's guess, so that a step takes the least time.
 
         A later pass is saved only where all streams' guesses are right; `others` are ahead by so
@@ -127,10 +124,10 @@ class LookAhead:
                 return column
             for guess in guesses:
                 chance *= guess.chances[column] if column < len(guess.chances) else 0.0
-            if chance * cost <= ROW_COST * len(guesses) * expected:
+            if chance * cost <= row_cost * len(guesses) * expected:
                 return column
             expected += chance
-            cost += ROW_COST * len(guesses)
+            cost += row_cost * len(guesses)
         return most
 
     def log(self) -> None:

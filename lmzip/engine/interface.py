@@ -42,6 +42,10 @@ class RewindingCache(Cache, Protocol):
         single token, so that feeding guesses pays; 0 if it never does."""
 
     @property
+    def row_cost(self) -> float:
+        """What one more token costs in such a pass, about, as a part of a pass of one token."""
+
+    @property
     def lead(self) -> int:
         """Tokens that a stream may be fed beyond the position of another, or of its own return."""
 
