@@ -8,9 +8,12 @@ import pytest
 
 import lmzip
 from lmzip.codec import ArchiveIndex
-from lmzip.format import MAX_SHORT_BYTES
+from lmzip.format import MAX_SHORT_BYTES, BlockKind
 
-TEXT = b"Each block uses what the blocks before it have taught the mixing.\n" * 3
+TEXT = b"".join(
+    b"%d blocks use what the blocks before them have taught the mixing.\n" % i for i in range(40)
+)
+"""Long enough for the size of mixing's tables to matter."""
 
 
 @pytest.mark.parametrize("size", [1, 40, len(TEXT)])
@@ -22,6 +25,7 @@ def test_a_solid_archive_of_one_block(tiny_models, size, mixing_bits, at_once):
         streams_at_once=at_once, mixing_bits=mixing_bits, solid=True
     )
     blob = lmzip.compress(TEXT[:size], model=tiny_models, parameters=parameters)
+    assert size == 1 or ArchiveIndex(io.BytesIO(blob)).kinds()[BlockKind.MIXED] == 1
     assert lmzip.decompress(blob, model=tiny_models) == TEXT[:size]
 
 

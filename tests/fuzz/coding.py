@@ -122,6 +122,7 @@ class RoundTrips(Target):
         self.seeds = [
             b"", b"a", b"The model says how likely each next token is. " * 3, bytes(range(200)),
             b"\xff\xfe" * 20, "naïve — 日本語\r\n".encode() * 5, bytes(300),
+            b"".join(b"%d lines, long enough for tables of several sizes.\n" % i for i in range(45)),
         ]  # fmt: skip
 
     def run(self, data: bytes) -> None:
@@ -154,7 +155,7 @@ class RoundTrips(Target):
         from lmzip.format import Thoughts
 
         at_once = rng.choice((0, 1, 2, 5))
-        mixing = rng.choice((0, 8, 9, 11))
+        mixing = rng.choice((0, 8, 9, 14))
         side = None
         if rng.random() < 0.3:
             side = rng.choice(
@@ -165,7 +166,7 @@ class RoundTrips(Target):
             stream_tokens=rng.choice((1, 8, 30, 4096)),
             streams_at_once=at_once,
             sinks=rng.choice((0, 1, 4)),
-            block_bytes=rng.choice((11, 100, 1 << 18)),
+            block_bytes=rng.choice((1 + len(data) // 7, 100 + len(data) // 3, 1 << 18)),
             mixing_bits=mixing,
             solid=bool(at_once and mixing and side is None and rng.random() < 0.5),
         )
