@@ -9,8 +9,9 @@ from .fuzz.base import Target
 from .fuzz.loop import attempt, fuzz
 from .fuzz.targets import TARGETS
 
-INPUTS = {"blocks": 150, "tokenizers": 150, "rows": 300, "packs": 200, "gguf": 200, "mixing": 12}
-_NATIVE = {"ranges", "mixing", "blocks"}
+INPUTS = {"blocks": 150, "tokenizers": 150, "rows": 300, "packs": 200, "gguf": 200, "mixing": 12,
+          "given": 60, "roundtrips": 60}  # fmt: skip
+_NATIVE = {"ranges", "mixing", "blocks", "given", "roundtrips"}
 _made: dict[str, Target] = {}
 
 

@@ -37,7 +37,7 @@ ALLOWED = {
         "extras",
         "files",
     },
-    "training": {"engine", "errors", "models", "text"},
+    "training": {"engine", "errors", "files", "models", "text"},
     "levels": {"codec", "errors"},
     "corpora": {"errors", "files"},
     "measure": {

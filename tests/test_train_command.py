@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,13 @@ def test_a_stopped_training_gives_the_same_model(pack: Pack, tmp_path: Path) -> 
         found = Training(pack, texts, order, tmp_path / "parts").run(lambda p, bits: None, steps)
         assert (found is None) == (steps > 0)
     assert found is not None and found.identity == expected.identity != pack.identity
+    # The texts are in that folder, and nobody said that they are public.
+    assert stat.S_IMODE((tmp_path / "parts").stat().st_mode) == 0o700
+    for path in (tmp_path / "parts").glob("*.*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    store = ModelStore(tmp_path / "home", offline=True)
+    installed = store.install(dataclasses.replace(found, name="mine"), within=0o640)
+    assert stat.S_IMODE(installed.path.stat().st_mode) & 0o137 == 0
 
     def bits(pack: Pack) -> float:
         model = Model(shape_of(pack))

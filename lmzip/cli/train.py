@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..files import shared_mode
 from .inputs import contents_unpacker
 from .progress import TrainingBar
 
@@ -55,7 +57,7 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     same model. At the end, held-out text is compressed by the old and the new model and by zstd
     with a dictionary trained on the same text.
     """
-    from ..errors import MissingPackageError
+    from ..errors import MissingPackageError, UsageError
     from ..extras import how_to_install
 
     try:
@@ -73,6 +75,10 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     base = store.open(begin)
     documents = find_documents(corpora, field=given["field"], offline=True,
                                unpack=contents_unpacker(offline=True))  # fmt: skip
+    if documents.places.unreadable:
+        raise UsageError(documents.places.unreadable[0])
+    # A model may say what it was trained on: it is no more public than that.
+    within = shared_mode(os.stat(file) for file in documents.places.files if os.path.exists(file))
     texts = split([document.read() for document in documents])
     workers = int(given["workers"] or default_workers())
     order = Order(
@@ -101,7 +107,7 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     if pack is None:
         print("lmzip: stopped; the same command goes on", file=sys.stderr)
         return 130
-    installed = store.install(pack, force=given["force"])
+    installed = store.install(pack, force=given["force"], within=within)
     training.forget()
     print(f"{name}: identity {installed.identity.hex()}")
     if not quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from ..engine import Engine
@@ -124,8 +125,12 @@ class BlockEncoder:
 
         Beside each block stands the information in it, in bits.
 
-        A `single` block of an archive also pays for what it needs in the header.
+        A `single` block of an archive also pays for what it needs in the header. It is not solid,
+        whatever the parameters say: there is no block to go on with, and a short archive has no
+        flag for it.
         """
+        if single and self.parameters.solid:
+            self.parameters = dataclasses.replace(self.parameters, solid=False)
         if not self.parameters.solid:
             return self._coded(*self._encode(contents, single))
         coded = []

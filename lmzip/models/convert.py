@@ -231,8 +231,11 @@ def with_tensors(pack: Pack, tensors: Tensors) -> Pack:
     return dataclasses.replace(pack, tensors=everything, identity=identity, path=None)
 
 
-def write_pack(pack: Pack, path: Path) -> None:
-    """Write a pack as one safetensors file, which appears whole or not at all."""
+def write_pack(pack: Pack, path: Path, *, within: int = 0o777) -> None:
+    """Write a pack as one safetensors file, which appears whole or not at all.
+
+    Its permissions are at most `within`.
+    """
     metadata: dict[str, Any] = {
         "lmzip.pack": str(PACK_VERSION),
         "lmzip.numerics": str(NUMERICS_VERSION),
@@ -244,7 +247,7 @@ def write_pack(pack: Pack, path: Path) -> None:
         "lmzip.notes": json.dumps(pack.notes, sort_keys=True),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_output(path, overwrite=True) as file:
+    with atomic_output(path, overwrite=True, within=within) as file:
         _write_safetensors(pack.tensors, metadata, file)
 
 

@@ -276,13 +276,14 @@ class ModelStore:
         if self.path(name).exists() and not force:
             raise ModelError(f"model {name!r} exists already (--force replaces it)")
 
-    def install(self, pack: Pack, *, force: bool = False) -> Pack:
-        """Write a pack with its self-test answer under its name. Raises as `require_free` does."""
+    def install(self, pack: Pack, *, force: bool = False, within: int = 0o777) -> Pack:
+        """Write a pack with its self-test answer under its name, with permissions `within` these
+        at most. Raises as `require_free` does."""
         from .convert import write_pack
 
         with self._lock(pack.name):
             self.require_free(pack.name, force=force)
-            write_pack(pack, self.path(pack.name))
+            write_pack(pack, self.path(pack.name), within=within)
         return Pack.open(self.path(pack.name), verify=False)
 
     def remove(self, name: str) -> None:

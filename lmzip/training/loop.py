@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import signal
 import threading
 import time
@@ -18,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ..files import atomic_output
 from . import model as models
 from .model import Model
 from .optimizer import Optimizer
@@ -192,9 +192,8 @@ class Loop:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = target.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, target)
+        with atomic_output(target, overwrite=True) as file:
+            torch.save(state, file)
         if name.startswith("step-"):
             for old in sorted(self.folder.glob("step-*.pt"))[:-_KEPT]:
                 old.unlink()

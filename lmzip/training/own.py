@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from ..engine.cores import available_cores
 from ..engine.weights import Pack
 from ..errors import UsageError
+from ..files import atomic_output
 from ..text import Tokenizer, Vocabulary
 from .loop import Loop, Progress
 from .model import Model, token_loss
@@ -142,7 +142,7 @@ class Training:
         self._tokenizer = Tokenizer(vocabulary, base.tokenizer_json)
         self.held_out = [self._tokenizer.tokenize(part) for part in texts.held_out]
         self.held_out_bytes = sum(map(len, texts.held_out))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the texts are in it, as tokens
         self.rows = Rows([self._rows()], order.seed)
         self.plan = self._plan()
 
@@ -155,10 +155,8 @@ class Training:
         path = self.folder / f"tokens-{self.texts.digest()}-{self.base.identity.hex()[:8]}.npy"
         if not path.exists():
             parts = [self._tokenizer.tokenize(part) for part in self.texts.training]
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("wb") as file:
+            with atomic_output(path, overwrite=True, within=0o600) as file:
                 np.save(file, _table(parts, self._tokenizer.tokenize(b"\n")))
-            os.replace(temporary, path)
         found: NDArray[np.uint32] = np.load(path, mmap_mode="r")
         return found
 
@@ -180,9 +178,8 @@ class Training:
         tokens = self.order.tokens or self._tokens_in(60 * self.order.minutes)
         batch = _LARGE_BATCH if tokens >= _LARGE_FROM else _SMALL_BATCH
         plan = {"asked": asked, "batch": batch, "tokens": max(1, round(tokens / batch)) * batch}
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(plan, indent=1), "utf-8")
-        os.replace(temporary, path)
+        with atomic_output(path, overwrite=True, within=0o600) as file:
+            file.write(json.dumps(plan, indent=1).encode())
         return plan
 
     def _tokens_in(self, seconds: float) -> int:

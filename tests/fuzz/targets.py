@@ -11,7 +11,7 @@ import io
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +21,10 @@ from lmzip.errors import LmzipError
 
 from . import mutate
 from .base import Target
+from .coding import Blocks, Given, RoundTrips, tiny_models, unchecked
 from .native import Mixing, Ranges
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-MEMORY_LIMIT, TIME_LIMIT = 64 << 20, 2.0
-
-
-class _Equal(int):
-    """A checksum that fits anything."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
-
-
-class _NoCrc:
-    @staticmethod
-    def crc32(data: Any, value: int = 0) -> int:
-        return _Equal(0)
-
-
-@contextlib.contextmanager
-def unchecked() -> Iterator[None]:
-    """Checksums are not looked at: an attacker makes them right."""
-    from lmzip.format import block, fields
-
-    kept = block.zlib, fields.zlib
-    block.zlib = fields.zlib = _NoCrc  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        block.zlib, fields.zlib = kept
 
 
 def archives() -> list[bytes]:
@@ -176,50 +145,6 @@ class Sections(Target):
         assert SideReference.unpack(again, model=with_model) == side
         if with_model:
             block_work(ModelReference(b"abcd", "", *PARAMETER_SETS[0]), side, 1000)
-
-
-@functools.cache
-def tiny_models() -> Any:
-    from lmzip.codec import OneModel
-    from lmzip.engine import Pack
-    from lmzip.models.source import load_model
-
-    return OneModel(load_model(Pack.open(GOLDEN / "golden-tiny.lmzpack"), threads=1))
-
-
-class Blocks(Target):
-    """Short and ordinary archives of modelled blocks: any payload, right checksums."""
-
-    modules = ("codec/decompressor.py", "codec/lm.py", "text/vocabulary.py")
-
-    def __init__(self) -> None:
-        import lmzip
-        from lmzip.codec import CodingParameters
-
-        models = tiny_models()
-        texts = [
-            b"The model says how likely each next token is. " * 2,
-            b"\xff\x00 ab",
-            bytes(range(60)),
-        ]
-        settings = [CodingParameters(), CodingParameters(mixing_bits=0, stream_tokens=9),
-                    CodingParameters(window=8, stream_tokens=20, streams_at_once=2, mixing_bits=9)]  # fmt: skip
-        self.seeds = [
-            lmzip.compress(t, model=models, parameters=p) for t in texts for p in settings
-        ]
-
-    def run(self, data: bytes) -> None:
-        import lmzip
-        from lmzip.codec import decompressor
-
-        kept = decompressor.content_crc
-        decompressor.content_crc = lambda data, seed=0: _Equal(0)  # type: ignore[assignment]
-        try:
-            with unchecked():
-                lmzip.decompress(data, model=tiny_models(), memory_limit=MEMORY_LIMIT,
-                                 time_limit=TIME_LIMIT)  # fmt: skip
-        finally:
-            decompressor.content_crc = kept
 
 
 class _File(Target):
@@ -501,7 +426,8 @@ class Ggufs(_File):
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
-    "container": Container, "scan": Scan, "sections": Sections, "blocks": Blocks, "packs": Packs,
+    "container": Container, "scan": Scan, "sections": Sections, "blocks": Blocks, "given": Given, "packs": Packs,
     "configs": Configs, "tokenizers": Tokenizers, "manifests": Manifests, "rows": Rows,
     "results": Results, "labels": Matrices, "gguf": Ggufs, "ranges": Ranges, "mixing": Mixing,
+    "roundtrips": RoundTrips,
 }  # fmt: skip
