@@ -112,6 +112,7 @@ def _encode(
                 # Lockstep order: all streams' high digits of a step, then all their low digits.
                 high = steps.high(position + t, high_freqs[:, t], known[:, t])
                 ids = steps.low(position + t, low_freqs[:, t], high, known[:, t])
+                _require_tokens(ids, engine.config.vocab)
                 _report(jobs, position + t, ids, progress)
             for job in jobs:
                 if job.budget is not None:
@@ -151,8 +152,7 @@ def _decode(
             predictions = engine.forward(inputs, cache)
         high = steps.high(position, predictions.high()[:, 0], None)
         ids = steps.low(position, predictions.low(high[:, None])[:, 0], high, None)
-        if int(ids.max()) >= engine.config.vocab:
-            raise CorruptError("a token beyond the vocabulary was decoded")
+        _require_tokens(ids, engine.config.vocab)
         _report(jobs, position, ids, progress)
         position += 1
         remaining = [job for job in jobs if not job.finished(position)]
@@ -166,6 +166,11 @@ def _decode(
         jobs = remaining
     if look_ahead is not None:
         look_ahead.log()
+
+
+def _require_tokens(ids: Tokens, vocab: int) -> None:
+    if int(ids.max()) >= vocab:
+        raise CorruptError("a token beyond the vocabulary was decoded")
 
 
 def _report(
