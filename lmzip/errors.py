@@ -77,7 +77,7 @@ class MemoryLimitError(LmzipError):
 
 
 class TimeLimitError(LmzipError):
-    """Decoding would take more time than the limit allows, as reckoned from headers."""
+    """Decoding would take more time than the limit allows, as estimated from headers."""
 
 
 class ModelError(LmzipError):

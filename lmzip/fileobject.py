@@ -90,7 +90,7 @@ class _FrontToBack:
             if type(error) is not FormatError or not self._reader.whole_archives:
                 self._damage = error
                 raise
-            _LOG.warning("%s; it was passed over", error)
+            _LOG.warning("%s; it was ignored", error)
             data = None
         if data is None:
             self._ended = True

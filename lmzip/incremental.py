@@ -95,7 +95,7 @@ class LmzipDecompressor:
         EOFError behind the end of the archive, LmzipError.
         """
         if self.eof:
-            raise EOFError("the archive has ended already")
+            raise EOFError("the archive has already ended")
         self._decoder.add(memoryview(data).cast("B"))
         while max_length < 0 or len(self._ready) < max_length:
             piece = self._decoder.next()

@@ -56,7 +56,7 @@ def test_a_file_that_changes_is_what_was_read(tiny_home, tiny_models, tmp_path, 
     (tmp_path / "log").write_bytes(LINE * lines)
     run = compress_while(tiny_home, tmp_path, change, "log")
     assert run.returncode == 0, run.stderr
-    assert b"has changed while it was read" in run.stderr and run.stderr.count(b"\n") == 1
+    assert b"changed while it was read" in run.stderr and run.stderr.count(b"\n") == 1
     found = lmzip.decompress((tmp_path / "log.lmz").read_bytes(), model=tiny_models)
     assert found and (LINE * lines + b"more" * 3000).startswith(found)
     (tmp_path / "log.lmz").unlink()

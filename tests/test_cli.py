@@ -112,7 +112,7 @@ def test_output_name_rm_and_force(lmzip, text, tmp_path):
     assert listing(tmp_path) == ["x.lmz"]
     assert lmzip("-d", "x.lmz").returncode == 0
     assert (tmp_path / "x").read_bytes() == TEXT
-    failed_with(lmzip("-d", "x.lmz"), "x exists already")
+    failed_with(lmzip("-d", "x.lmz"), "x already exists")
     assert lmzip("-df", "--rm", "x.lmz").returncode == 0
     assert listing(tmp_path) == ["x"]
 
@@ -142,7 +142,7 @@ def test_missing_files_do_not_stop_the_others(lmzip, text, tmp_path):
         (lambda b: b"PK" + b, "not an lmzip archive"),
         (lambda b: b[:3] + b"\xe4" + b[4:], "format version 7"),
         (lambda b: b[:60] + bytes([b[60] ^ 1]) + b[61:], "damaged"),
-        (lambda b: b + b"junk", "behind the archive's end"),
+        (lambda b: b + b"junk", "after the end of the archive"),
     ],
 )
 def test_damage_is_one_line_and_leaves_nothing(lmzip, text, tmp_path, damage, message):
@@ -191,17 +191,17 @@ def test_parameters_reach_the_header(lmzip, text):
     ("arguments", "message"),
     [
         (["--window", "none", "note.txt"], "not a valid integer"),
-        (["--block-size", "many", "note.txt"], "no size"),
+        (["--block-size", "many", "note.txt"], "not a size"),
         (["--nonsense"], "No such option"),
         (["-o", "x", "note.txt", "note.txt"], "one input file"),
-        (["-o", "x", "-c", "note.txt"], "exclude each other"),
+        (["-o", "x", "-c", "note.txt"], "cannot be combined"),
         (["models", "dance"], "No such command"),
         (["--window", "0", "note.txt"], "window must be between"),
         (["--window", "100000", "note.txt"], "longer than the model's context"),
         (["-T", "100000", "note.txt"], "not in the range"),
-        (["-m", "../x", "note.txt"], "no model name"),
+        (["-m", "../x", "note.txt"], "not a model name"),
         (["--device", "gpu", "note.txt"], "no device"),
-        (["-q", "measure", "note.txt"], "behind the subcommand"),
+        (["-q", "measure", "note.txt"], "after the subcommand"),
     ],
 )
 def test_wrong_usage(lmzip, text, arguments, message):
@@ -402,7 +402,7 @@ def test_models_commands(lmzip, tiny_folder, tmp_path):
     assert added.returncode == 0, added.stderr
     assert added.stdout.startswith(b"mine: identity ")
     failed_with(
-        lmzip("models", "add", str(tiny_folder), "--name", "mine", **home), "exists already"
+        lmzip("models", "add", str(tiny_folder), "--name", "mine", **home), "already exists"
     )
     assert b"mine" in lmzip("models", "list", **home).stdout
     assert b"(not pulled)" in lmzip("models", "info", "smollm2-135m", **home).stdout

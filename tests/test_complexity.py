@@ -166,7 +166,7 @@ def test_pair_command(lmzip, tmp_path):
     for args, message in (
         (("x", "y"), b"the command is"),
         (("x", "-o", "z"), b"the command is"),
-        (("x", "y", "-o", "xy.lmz"), b"exists already"),
+        (("x", "y", "-o", "xy.lmz"), b"already exists"),
         (("-d", "xy.lmz", "same", "same"), b"same name"),
         (("-d", "-f", "xy.lmz", "same", str(tmp_path / "same")), b"same name"),
         (("-d", "x", "a", "b"), b"not an lmzip archive"),

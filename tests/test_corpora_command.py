@@ -56,10 +56,10 @@ def test_the_command_lists(command, folder, tmp_path):
 def test_the_command_makes_verifies_and_gets(command, folder, tmp_path):
     made = command("make", folder, "--name", "mine", "--licence", "own")
     assert made.stdout == "mine.toml: 3 files, 703 bytes\n"
-    assert "exists already" in command("make", folder, "--name", "mine", code=1).stderr
+    assert "already exists" in command("make", folder, "--name", "mine", code=1).stderr
     printed = command("make", folder, "--name", "mine", "--licence", "own", "-o", "-").stdout
     assert printed == (tmp_path / "mine.toml").read_text()
-    assert "all right" in command("verify", "mine.toml").stdout
+    assert "all verified" in command("verify", "mine.toml").stdout
     command("make", folder, "-o", folder / "in.toml")
     assert read_manifest(folder / "in.toml").files == read_manifest(tmp_path / "mine.toml").files
     (folder / "in.toml").unlink()
@@ -69,19 +69,19 @@ def test_the_command_makes_verifies_and_gets(command, folder, tmp_path):
     assert (installed / "sub" / "b.txt").read_bytes() == TEXTS["sub/b.txt"]
     (row,) = (x for x in command("list").stdout.splitlines() if x.startswith("mine "))
     assert row.endswith(str(installed))
-    assert "all right" in command("verify", "mine").stdout
+    assert "all verified" in command("verify", "mine").stdout
     (folder / "a.txt").write_text("changed")
     changed = command("verify", "mine.toml", code=1)
     assert changed.stdout == "a.txt: 7 bytes instead of 10\n"
     assert "1 of 3 files" in changed.stderr
-    assert "all right" in command("verify", "mine.toml", installed).stdout
+    assert "all verified" in command("verify", "mine.toml", installed).stdout
 
 
 def test_the_command_fails_clearly(command, tmp_path):
     offline = command("get", "enwik8", "text8", "--offline", code=1)
     assert offline.stderr.splitlines() == [
-        "lmzip: enwik8 is not here, and this is offline",
-        "lmzip: text8 is not here, and this is offline",
+        "lmzip: enwik8 is not installed, and offline mode is on",
+        "lmzip: text8 is not installed, and offline mode is on",
     ]
     for arguments in (
         ("get", "nobody"), ("verify", "nobody"), ("verify", "enwik8", tmp_path / "none"),

@@ -120,9 +120,9 @@ def test_the_standard_texts_are_the_standard_texts(corpora):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("name = ", "not TOML"),
-        (HEAD, "no files"),
-        (HEAD.replace('"x"', '"../x"') + FILE, "no name"),
+        ("name = ", "not valid TOML"),
+        (HEAD, "does not name any files"),
+        (HEAD.replace('"x"', '"../x"') + FILE, "not a valid name"),
         (HEAD.replace('licence = "l"\n', "") + FILE, "'licence' is missing"),
         (HEAD.replace('"l"', '" "') + FILE, "'licence' is empty"),
         (HEAD + "wrong = 1\n" + FILE, "unknown key 'wrong'"),
@@ -133,16 +133,16 @@ def test_the_standard_texts_are_the_standard_texts(corpora):
         (HEAD + FILE.replace("3", "-3"), "negative"),
         (HEAD + FILE.replace("000", "0g0"), "'sha256'"),
         (HEAD + FILE.replace("000", "00"), "'sha256'"),
-        (HEAD + FILE.replace("a.txt", "../a.txt"), "no path below"),
-        (HEAD + FILE.replace("a.txt", "/a.txt"), "no path below"),
-        (HEAD + FILE.replace("a.txt", "b//a.txt"), "no path below"),
+        (HEAD + FILE.replace("a.txt", "../a.txt"), "not a path below"),
+        (HEAD + FILE.replace("a.txt", "/a.txt"), "not a path below"),
+        (HEAD + FILE.replace("a.txt", "b//a.txt"), "not a path below"),
         (HEAD + FILE.replace("a.txt", r"b\\a.txt"), "character"),
         (HEAD + FILE.replace("a.txt", "c:a.txt"), "character"),
         (HEAD + FILE.replace("a.txt", r"a\u0000"), "character"),
-        (HEAD + FILE + '[[sources]]\nurl = "ftp://x/y.zip"\n', "no http"),
-        (HEAD + FILE + '[local]\nroot = "/x"\ninclude = ["*"]\n', "'local' goes with"),
+        (HEAD + FILE + '[[sources]]\nurl = "ftp://x/y.zip"\n', "not an http"),
+        (HEAD + FILE + '[local]\nroot = "/x"\ninclude = ["*"]\n', "'local' cannot be combined"),
         (HEAD + '[local]\nroot = "x"\ninclude = ["*"]\n', "absolute"),
-        (HEAD + '[local]\nroot = "/x"\ninclude = []\n', "names no files"),
+        (HEAD + '[local]\nroot = "/x"\ninclude = []\n', "does not name any files"),
         (HEAD + '[local]\nroot = "/x"\ninclude = [1]\n', "list of texts"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_manifest_of_ones_own(folder, tmp_path):
     for bad in (tmp_path / "none", place.parent / "empty"):
         with pytest.raises(UsageError):
             make_manifest(bad, "mine")
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match="not a valid name"):
         make_manifest(folder, "my own")
     (folder / "back\\slash").touch()
     with pytest.raises(UsageError, match="character"):
@@ -219,8 +219,8 @@ def test_nothing_wrong_is_kept(store, folder, tmp_path):
         (manifest_of(tarred(tmp_path / "1.tar.gz", wrong).as_uri()), "SHA-256"),
         (manifest_of(zipped(tmp_path / "2.zip", TEXTS | {"a.txt": b"An"}).as_uri()), "2 bytes"),
         (manifest_of(zipped(tmp_path / "3.zip", TEXTS | {"a.txt": b"A" * 99}).as_uri()), "more"),
-        (manifest_of(zipped(tmp_path / "4.zip", links).as_uri()), "no a.txt in it"),
-        (manifest_of(tarred(tmp_path / "5.tgz", links, ["a.txt"]).as_uri()), "no plain file"),
+        (manifest_of(zipped(tmp_path / "4.zip", links).as_uri()), "does not contain a.txt"),
+        (manifest_of(tarred(tmp_path / "5.tgz", links, ["a.txt"]).as_uri()), "not a regular file"),
         (manifest_of(good, sha256="0" * 64), "SHA-256"),
         (manifest_of(good, size_bytes=10), "not 10 bytes"),
         (manifest_of((tmp_path / "no.zip").as_uri()), "no.zip"),
@@ -259,7 +259,7 @@ def test_a_failure_leaves_what_was_there(store, folder, tmp_path):
 def test_names_are_not_taken_twice(store, folder):
     with pytest.raises(UsageError, match="another set"):
         store.get(dataclasses.replace(manifest_of(), name="enwik8"), origin=str(folder))
-    with pytest.raises(UsageError, match="nothing to fetch"):
+    with pytest.raises(UsageError, match="is not fetched"):
         store.get(store.manifest("licences"))
     for name in ("nobody", "", "../manifests/enwik8", "none.toml"):
         with pytest.raises(UsageError):

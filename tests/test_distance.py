@@ -234,7 +234,7 @@ def test_command_by_the_model(lmzip, tmp_path):
     assert first["matrix"][0][1] < first["matrix"][0][2]
     done = lmzip(*args)
     assert json.loads(done.stdout) == first
-    assert b"12 codings are known" in done.stderr
+    assert b"12 codings are already in" in done.stderr
 
 
 def test_command_refuses(lmzip, tmp_path):
@@ -247,7 +247,7 @@ def test_command_refuses(lmzip, tmp_path):
         (("one", "two", "--coder", "zstd", "-3"), b"only for --coder lmzip"),
         (("one", "two", "--coder", "zstd", "--labels", "one/a"), b"--labels needs --knn"),
         (("one", "--coder", "zstd", "--knn", "1"), b"all documents have the label"),
-        (("one", "two", "--coder", "zstd", "--csv", "x", "--json"), b"exclude each other"),
+        (("one", "two", "--coder", "zstd", "--csv", "x", "--json"), b"cannot be combined"),
         (("missing", "one"), b"missing"),
     ):
         done = lmzip("distance", *args)
@@ -257,5 +257,5 @@ def test_command_refuses(lmzip, tmp_path):
     assert (tmp_path / "one" / "a").read_bytes() == FIRST
     assert not (tmp_path / "x").exists()
     done = lmzip("distance", "one", "empty", "--coder", "zstd")
-    assert (done.returncode, done.stderr) == (0, b"lmzip: empty, left out: empty\n")
+    assert (done.returncode, done.stderr) == (0, b"lmzip: left out because empty: empty\n")
     assert b"empty" not in done.stdout

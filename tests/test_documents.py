@@ -257,7 +257,7 @@ def test_sets_of_texts(folder, tmp_path):
     (decoder,) = (d for d in stdlib if d.name == "python-stdlib/json/decoder.py")
     with open(os.path.join(sysconfig.get_path("stdlib"), "json", "decoder.py"), "rb") as file:
         assert decoder.read() == file.read()
-    refused("no known set", "corpus:nobody", corpora=store)
+    refused("not a known set", "corpus:nobody", corpora=store)
     refused("lmzip corpora get enwik8", "corpus:enwik8", corpora=store, error=CorpusError)
     rows = folder / "rows.jsonl"
     rows.write_bytes(LINES)

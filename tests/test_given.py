@@ -219,7 +219,7 @@ def test_wrong_or_missing_texts_are_refused(tiny_models, parameters):
     other = bytearray(Y)
     other[0] ^= 1
     for wrong in (None, bytes(other), Y + b"\n", Y[1:], b"x"):
-        with pytest.raises(SideInformationError, match="given 200 bytes of hash"):
+        with pytest.raises(SideInformationError, match="given 200 bytes with hash"):
             contents(blob, wrong, tiny_models)
         with (
             pytest.raises(SideInformationError),

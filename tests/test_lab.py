@@ -184,7 +184,7 @@ def test_a_broken_control_fails_the_run(monkeypatch, broken, tmp_path, capsys):
     result = CliRunner().invoke(lab, ["run", "data", "-q", "--html", str(page)])
     assert result.exit_code == (1 if broken else 0)
     assert "refuted" in result.output
-    assert ("control broken: a control" in result.stderr) == broken
+    assert ("control does not hold: a control" in result.stderr) == broken
     assert "made up" in page.read_text("utf-8")
 
 
@@ -207,7 +207,7 @@ def test_the_command(lmzip, tmp_path):
         totals[coded["learner"]] = bits["in all"]
     assert totals["py"] < totals["mix"]
     assert lmzip("lab", "make", "s.toml", "-o", "c").returncode == 2
-    assert b"no corpus of the laboratory" in lmzip("lab", "code", ".").stderr
+    assert b"not a corpus" in lmzip("lab", "code", ".").stderr
 
 
 def test_squeezing_by_command(lmzip, tmp_path):

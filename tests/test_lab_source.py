@@ -197,7 +197,7 @@ def test_texts_are_parsed(recipe):
     for name in ("templates", "words", "names", "values"):
         np.testing.assert_array_equal(getattr(back, name), getattr(sentences, name))
     assert set(sentences.text()) <= set(recipe.alphabet())
-    with pytest.raises(CorruptError, match="whole sentences"):
+    with pytest.raises(CorruptError, match="whole number of sentences"):
         parse_sentences(recipe, b"x")
     if recipe.name_start:
         with pytest.raises(CorruptError, match="alphabet"):

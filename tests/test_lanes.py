@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_halved(tiny_pack, tiny_model, tiny_models, caplog,
         assert lmzip.decompress(expected, model=models) == TEXT
     assert any(streams > 12 for streams in engine.asked)
     assert caplog.messages
-    assert all("half of them" in message for message in caplog.messages)
+    assert all("half as many" in message for message in caplog.messages)
 
 
 def test_a_block_that_does_not_fit_is_an_error(tiny_pack, tiny_model, tiny_models):

@@ -47,11 +47,11 @@ def names(run):
         (("--alternatives", 3), "--alternatives needs --per-token"),
         (("--heat-map", 99), "--heat-map needs --html"),
         (("--heat-map-of", "*"), "--heat-map-of needs --html"),
-        (("--dtype", "float16"), "--dtype needs a model in float"),
+        (("--dtype", "float16"), "--dtype needs a float model"),
         (("--protocol", "lm-eval", "--solid"), "--solid needs archives"),
         (("--protocol", "lm-eval", "--decode"), "--decode needs archives"),
         (("-m", "float:x", "--stream-length", 64), "--stream-length needs archives"),
-        (("--protocol", "cril", "--window", 2048), "no --window"),
+        (("--protocol", "cril", "--window", 2048), "--window cannot be combined"),
     ],
 )
 def test_options_without_effect(texts, options, said):
@@ -59,7 +59,7 @@ def test_options_without_effect(texts, options, said):
 
 
 def test_options_that_exclude_each_other(texts):
-    refused("compare", texts, "-c", "gzip", "--no-compressors", said="exclude each other")
+    refused("compare", texts, "-c", "gzip", "--no-compressors", said="cannot be combined")
 
 
 def test_outputs_never_replace_inputs(texts, tmp_path):
@@ -70,7 +70,7 @@ def test_outputs_never_replace_inputs(texts, tmp_path):
         refused("measure", texts, option, document, said="would overwrite a document")
         refused("measure", texts, option, link, said="would overwrite a document")
     same = tmp_path / "out"
-    refused("measure", texts, "--html", same, "--results", same, said="--html is the same file")
+    refused("measure", texts, "--html", same, "--results", same, said="--html names the same file")
     (tmp_path / "plot.svg").write_text("<svg/>")
     refused("compare", tmp_path / "plot.svg", "--plots", tmp_path, said="might overwrite plot.svg")
     assert document.read_bytes() == before and not same.exists()
@@ -110,7 +110,8 @@ def test_what_is_named_twice_counts_once(texts, tmp_path):
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert names(run) == [("a.txt", "lmzip-3m"), ("b.txt", "lmzip-3m")]
-    assert "named twice, counted once" in run.stderr and "empty, left out" in run.stderr
+    assert "named more than once, counted once" in run.stderr
+    assert "left out because empty" in run.stderr
     assert page.read_text().count('class="map"') == 2
     quiet = lmzip_command("measure", texts, texts / "a.txt", "-q")
     assert (quiet.returncode, quiet.stderr) == (0, "")
@@ -305,7 +306,7 @@ def test_tokens_of_blocks_without_a_model(tmp_path):
     assert (measured["modelled_bytes"], measured["bits_per_token"]) == (0, None)
     found = [json.loads(line) for line in rows.read_text().splitlines()]
     assert {row["bits"] for row in found} == {None} and found[0]["model_bits"] > 0
-    assert f"{len(found)} of {len(found)} tokens are in blocks" in run.stderr
+    assert f"{len(found)} of {len(found)} tokens have no bits" in run.stderr
 
 
 def test_corpora_are_checked_on_use(texts, tmp_path):

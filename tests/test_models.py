@@ -278,7 +278,7 @@ def test_store_add_open_find_remove(tiny_folder, tmp_path):
     assert [m.name for m in models.installed() if not m.embedded] == ["mine"]
     assert models.find(pack.identity[:16]).identity == pack.identity
     assert models.find(bytes(16)) is None
-    with pytest.raises(ModelError, match="exists already"):
+    with pytest.raises(ModelError, match="already exists"):
         models.add(tiny_folder, "mine")
     models.add(tiny_folder, "mine", force=True)
     with pytest.raises(UsageError, match="known model"):

@@ -22,7 +22,7 @@ from lmzip.engine.native import NativeEngine, instruction_sets
 from lmzip.engine.reference import ReferenceEngine
 from lmzip.engine.selftest import require_selftest
 from lmzip.errors import EngineError, UsageError
-from lmzip.models import source
+from lmzip.models import cpu
 from lmzip.models.checkpoint import read_folder
 from lmzip.models.convert import build_pack
 from lmzip.models.source import load_model
@@ -195,13 +195,13 @@ def test_the_native_engine_is_the_default_on_a_cpu(tiny_pack: Pack, tiny_model: 
 
 
 def test_without_the_extension_pytorch_runs_and_says_so(tiny_pack: Pack, monkeypatch):
-    monkeypatch.setattr(source, "extension", None)
-    monkeypatch.setattr(source, "load_error", "no module named _native")
+    monkeypatch.setattr(cpu, "extension", None)
+    monkeypatch.setattr(cpu, "load_error", "no module named _native")
     notices: list[str] = []
     model = load_model(tiny_pack, threads=1, notice=notices.append)
     assert model.engine.name == "reference"
     assert len(notices) == 1
-    assert "no native engine here" in notices[0]
+    assert "no native engine" in notices[0]
     assert "slower" in notices[0]
 
 

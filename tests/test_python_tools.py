@@ -54,7 +54,7 @@ def test_what_is_no_archive_behind_archives_is_passed_over(coding, packed, caplo
         with caplog.at_level(logging.WARNING, "lmzip"):
             assert file.seek(-5, io.SEEK_END) == 2 * len(TEXT) - 5
             assert file.read() == TEXT[-5:]
-        assert "not an lmzip archive; it was passed over" in caplog.text
+        assert "not an lmzip archive; it was ignored" in caplog.text
         file.seek(0)
         assert file.read() == TEXT * 2
     damaged = bytearray(packed * 2)

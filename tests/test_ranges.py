@@ -157,8 +157,8 @@ def test_what_is_no_range(lmzip, tmp_path):
         assert result.stdout == b""
     failed_with(lmzip("-d", "--range", "5000:1", "-o", "part", "t.lmz"), "the contents have", 2)
     assert not (tmp_path / "part").exists()
-    failed_with(lmzip("-c", "--range", "0:1", "t"), "goes with -d", 2)
-    failed_with(lmzip("-t", "--range", "0:1", "t.lmz"), "goes with -d", 2)
+    failed_with(lmzip("-c", "--range", "0:1", "t"), "needs -d", 2)
+    failed_with(lmzip("-t", "--range", "0:1", "t.lmz"), "needs -d", 2)
     failed_with(lmzip("-dc", "--rm", "--range", "0:1", "t.lmz"), "--rm", 2)
     (tmp_path / "t").unlink()
     failed_with(lmzip("-d", "--range", "0:1", "t.lmz"), "-c or -o", 2)

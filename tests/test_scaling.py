@@ -100,7 +100,7 @@ def test_a_control_decodes_only_for_who_is_told(tiny_model):
             decompress_stream(archive, back.write, models, side=given)
             assert back.getvalue() == item.x
         else:
-            with pytest.raises(SideInformationError, match="does not think"):
+            with pytest.raises(SideInformationError, match="did not generate the same"):
                 decompress_stream(archive, back.write, models, side=given)
 
 
@@ -208,8 +208,8 @@ def test_the_command_refuses(lmzip, tmp_path):
     for args, message in (
         (["x.jsonl", "--given", "y.jsonl"], "x.jsonl has 2 items, y.jsonl has 1"),
         (["x.jsonl", "--given", "z.jsonl"], "z.jsonl: line 2 is empty"),
-        (["x.jsonl", "--given", "x.jsonl", "--think", "some"], "not numbers"),
-        (["x.jsonl", "--given", "x.jsonl", "--think", "-1"], "below 0"),
+        (["x.jsonl", "--given", "x.jsonl", "--think", "some"], "not a list of numbers"),
+        (["x.jsonl", "--given", "x.jsonl", "--think", "-1"], "must not be negative"),
         (["x.jsonl", "--given", "x.jsonl", "--chains", "2"], "--chains needs --think"),
         (["x.jsonl", "--given", "y.jsonl", "--plot", "y.jsonl"], "would overwrite"),
     ):

@@ -41,17 +41,17 @@ def test_folders_there_and_back(lmzip, tree):
     assert (result.returncode, result.stderr) == (0, b"")
     assert files(tree / "out") == ["notes/a.txt", "notes/old/c.txt"]
     assert (tree / "out/notes/old/c.txt").read_bytes() == TEXT + b"old/c.txt"
-    assert b"is a directory (-r takes its files" in lmzip("notes").stderr
+    assert b"is a directory (use -r for its files" in lmzip("notes").stderr
 
 
 def test_outputs_of_the_same_name(lmzip, tree):
     (tree / "out").mkdir()
     result = lmzip("-f", "notes/a.txt", "notes/old/../a.txt", "--output-dir", "out")
-    assert result.returncode == 1 and b"was made from notes/a.txt" in result.stderr
+    assert result.returncode == 1 and b"was already made from notes/a.txt" in result.stderr
     assert files(tree / "out") == ["a.txt.lmz"]
     assert lmzip("-c", "--output-dir", "out", "notes/a.txt").returncode == 2
     result = lmzip("--output-dir", "missing", "notes/a.txt")
-    assert result.returncode == 2 and b"missing is no folder" in result.stderr
+    assert result.returncode == 2 and b"missing is not a folder" in result.stderr
 
 
 def test_lists_of_files(lmzip, tree):
@@ -75,9 +75,9 @@ def test_standing_options(lmzip, tree):
     assert lmzip("-c", "-m", "tiny", "notes/a.txt", LMZIP_LEVEL="2").stdout == plain
     result = lmzip("-c", "notes/a.txt", LMZIP_OPT="-1 notes/a.txt")
     assert result.returncode == 2
-    assert result.stderr.startswith(b"lmzip: LMZIP_OPT: may hold options only, no files")
+    assert result.stderr.startswith(b"lmzip: LMZIP_OPT: only options are allowed, no files")
     result = lmzip("-c", "notes/a.txt", LMZIP_LEVEL="ten")
-    assert result.returncode == 2 and b"LMZIP_LEVEL: 'ten' is no level" in result.stderr
+    assert result.returncode == 2 and b"LMZIP_LEVEL: 'ten' is not a level" in result.stderr
 
 
 @pytest.mark.parametrize("value", ["--nonsense", "'", "--", "-", "a b", "-m"])

@@ -375,7 +375,7 @@ def test_other_thoughts_are_refused(tiny_models):
         other = Header(header.model, side=dataclasses.replace(header.side, thoughts=thoughts))
         packed = other.pack()
         assert len(packed) == size
-        with pytest.raises(SideInformationError, match="does not think here"):
+        with pytest.raises(SideInformationError, match="did not generate the same"):
             decoded(packed + blob[len(packed) :], tiny_models)
 
 

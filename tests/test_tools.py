@@ -84,7 +84,7 @@ def test_lmzcat(program):
         ("-q line poem.lmz missing", 0, "", ""),
         ("-r line .", 2, "", "lmzgrep: -r: option not supported"),
         ("--include=x line .", 2, "", "lmzgrep: --include: option not supported"),
-        ("-m", 2, "", "lmzgrep: option -m takes a value"),
+        ("-m", 2, "", "lmzgrep: option -m needs a value"),
         ("--count line .", 2, "", "lmzgrep: .: is a directory"),
     ],
 )  # fmt: skip

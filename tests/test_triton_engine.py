@@ -147,7 +147,7 @@ def test_short_memory_shortens_slices(small_pack, monkeypatch, caplog):
     assert_same(expected, frequencies(engine, tokens, [11], 90, 3))
     assert any("half as long" in message for message in caplog.messages)
     enough = 1
-    with pytest.raises(EngineError, match="take fewer"):
+    with pytest.raises(EngineError, match="use fewer"):
         engine.forward(tokens, engine.new_cache(2, 9, 0, 11))
 
 
@@ -287,7 +287,7 @@ def test_what_runs_where(small_pack, monkeypatch):
     monkeypatch.setattr(source, "choose_device", lambda device: device.replace("auto", "cuda"))
     model = load_model(small_pack, device="auto", notice=notices.append)
     assert model.engine.name == "native"
-    assert [notice.partition(":")[0] for notice in notices] == ["the GPU stays unused"]
+    assert [notice.partition(":")[0] for notice in notices] == ["the GPU is not used"]
     for engine in ("auto", "triton", "reference"):
         with pytest.raises(EngineError, match=r"device 'cuda:0'"):
             load_model(small_pack, engine=engine, device="cuda:0")

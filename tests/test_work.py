@@ -192,4 +192,4 @@ def test_the_command_has_a_time_limit(lmzip, tmp_path, command):
     assert b"more than the time limit of 0 seconds" in done.stderr
     done = lmzip(*command, "--time-limit", "soon", archive)
     assert done.returncode == 2
-    assert b"'soon' is no time" in done.stderr
+    assert b"'soon' is not a time" in done.stderr

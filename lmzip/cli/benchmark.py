@@ -44,7 +44,7 @@ def parse_levels(
     for part in value.split(",") if value else ():
         match = re.fullmatch("([1-9])(?:-([1-9]))?", part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise click.BadParameter(f"{value!r} is no list of levels (such as 3, 1-3 or 1,5-7)")
+            raise click.BadParameter(f"{value!r} is not a list of levels (such as 3, 1-3 or 1,5-7)")
         levels += range(int(match[1]), int(match[2] or match[1]) + 1)
     return tuple(dict.fromkeys(levels))
 
@@ -70,7 +70,7 @@ class _Row:
         )
         self.compress_s, self.decompress_s = middle - start, time.perf_counter() - middle
         if back.getvalue() != data:
-            raise LmzipError(f"level {level} does not give the contents back")
+            raise LmzipError(f"level {level} does not decode to the contents")
         self.size, self.content = len(archive.getvalue()), len(data)
 
     def line(self, level: int, model: str) -> str:
@@ -102,7 +102,7 @@ def run_benchmark(files: Sequence[str], levels: Sequence[int], given: dict[str, 
             say(f"{label}: {(isinstance(error, OSError) and error.strerror) or error}")
             continue
         if not data:
-            say(f"{label}: is empty, so there is nothing to measure")
+            say(f"{label}: is empty, so it cannot be measured")
             failed = 1
             continue
         print(f"{clean(label)}: {len(data):,} bytes", flush=True)

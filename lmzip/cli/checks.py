@@ -41,19 +41,22 @@ def refuse_idle_options(given: dict[str, Any], *, floats: int, packs: int) -> No
         ("alternatives", not given.get("per_token"), "--per-token"),
         ("heat_map", not given["html"], "--html"),
         ("heat_map_of", not given["html"], "--html"),
-        ("dtype", not floats, "a model in float (-m float:NAME)"),
+        ("dtype", not floats, "a float model (-m float:NAME)"),
     ]
     archives = packs > 0 and given["protocol"] == "codec"
-    idle += [(name, not archives, "archives, which nothing here makes") for name in _CODING]
+    needed_archives = "archives, which this command would not make"
+    idle += [(name, not archives, needed_archives) for name in _CODING]
     if "compressors" not in given:
-        idle.append(("decode", not archives, "archives, which nothing here makes"))
+        idle.append(("decode", not archives, needed_archives))
     for name, without, needed in idle:
         if without and _given(name):
             raise UsageError(f"--{name.replace('_', '-')} needs {needed}")
     if given["protocol"] == "cril" and given["window"]:
-        raise UsageError("the protocol cril has a window of its own: no --window")
+        raise UsageError(
+            "--window cannot be combined with --protocol cril, which has a fixed window"
+        )
     if given.get("no_compressors") and given["compressors"]:
-        raise UsageError("-c and --no-compressors exclude each other")
+        raise UsageError("-c and --no-compressors cannot be combined")
 
 
 def refuse_overwriting(given: dict[str, Any], inputs: Sequence[str]) -> None:
@@ -67,12 +70,14 @@ def refuse_overwriting(given: dict[str, Any], inputs: Sequence[str]) -> None:
         if target in inputs:
             raise UsageError(f"{name} {given[option]}: would overwrite a document")
         if target in outputs:
-            raise UsageError(f"{name} {given[option]}: {outputs[target]} is the same file")
+            raise UsageError(f"{name} {given[option]}: {outputs[target]} names the same file")
         outputs[target] = name
         if option == "plot" and Path(target).suffix.lower() not in ("", ".svg"):
             raise UsageError(f"{name} {given[option]}: plots are SVG files (*.svg)")
         if not Path(target).parent.is_dir():
-            raise UsageError(f"{name} {given[option]}: cannot be written: no such folder")
+            raise UsageError(
+                f"{name} {given[option]}: cannot be written, because there is no such folder"
+            )
     if given.get("plots"):
         folder = Path(os.path.realpath(given["plots"]))
         if not os.access(folder if folder.is_dir() else folder.parent, os.W_OK):

@@ -1,4 +1,4 @@
-"""`lmzip completion`: what a shell needs to complete the command line; and what completes it."""
+"""`lmzip completion`: the scripts for shells, and the words that complete a command line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def _is_first(ctx: click.Context) -> bool:
 def completion(shell: str) -> None:
     """Print the script that completes lmzip's options, subcommands, models and files.
 
-    For this shell alone: 'source <(lmzip completion bash)', the same with zsh, or 'lmzip completion
-    fish | source'. Packages of lmzip install the scripts where the shells look for them.
+    To use it in the current shell only, type 'source <(lmzip completion bash)', the same with zsh,
+    or 'lmzip completion fish | source'. The installed package puts the scripts where the shells
+    look for them.
     """
     print(completion_script(shell), end="")

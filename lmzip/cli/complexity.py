@@ -1,4 +1,4 @@
-"""`lmzip complexity`: what two files say of each other."""
+"""`lmzip complexity`: how much information two files share."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _ROWS = (
 @click.command("complexity")
 @click.argument("x", type=FilePath(exists=True, dir_okay=False, path_type=Path))
 @click.argument("y", type=FilePath(exists=True, dir_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-@click.option("--no-decode", is_flag=True, help="Do not decode every file to make sure.")
-@click.option("--no-controls", is_flag=True, help="Without zstd and xz.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--no-decode", is_flag=True, help="Do not verify every file by decoding it.")
+@click.option("--no-controls", is_flag=True, help="Leave out zstd and xz.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @coding_options
 @model_options
 @click.help_option("-h", "--help")
 def complexity(x: Path, y: Path, **given: Any) -> None:
-    """Complexity of two files, alone, given each other, and together.
+    """Measure the complexity of two files: alone, given each other, and together.
 
-    All numbers are lengths in bits of real files, which are decoded to make sure: upper bounds on
-    Kolmogorov complexity, up to the length of the program and the model. The same by zstd (y as a
-    dictionary) and xz (what x adds behind y) stand beside.
+    All numbers are lengths in bits of real files, which are verified by decoding. They are upper
+    bounds on Kolmogorov complexity, up to the length of the program and the model. The table also
+    shows the numbers of zstd (with y as a dictionary) and of xz (what x adds after y).
     """
     from ..complexity.coders import LmzipCoder, XzCoder, ZstdCoder
     from ..complexity.pairs import CODINGS_OF_EACH, pair_complexity
@@ -53,7 +53,7 @@ def complexity(x: Path, y: Path, **given: Any) -> None:
     contents = [path.read_bytes() for path in (x, y)]
     for path, data in zip((x, y), contents, strict=True):
         if not data:
-            raise UsageError(f"{path} is empty: nothing can be said of it")
+            raise UsageError(f"{path} is empty, so it cannot be measured")
     model, parameters = chosen_model(given)
     limit = given["memory_limit"]
     coders: list[Any] = [
@@ -91,6 +91,6 @@ def _show(
         shown = [f"{v:,}" if isinstance(v, int) else f"{v:.3g}" for v in cells]
         print(f"{label:32}" + "".join(f"{cell:>22}" for cell in shown))
     print(
-        f"\nThe model's own {8 * pack_bytes:,} bits are not counted: whoever decodes has it."
-        + (" xz: differences, not files." if len(found) > 1 else "")
+        f"\nThe model's own {8 * pack_bytes:,} bits are not counted: the decoder has it."
+        + (" The numbers of xz are differences of lengths." if len(found) > 1 else "")
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["corpora", "corpus_store"]
 
-_FROM = "Take the archive or the files from here: a mirror, or a file or folder of this machine."
+_FROM = "Take the archive or the files from a mirror, or from a file or folder of this machine."
 
 
 def corpus_store(offline: bool = False) -> CorpusStore:
@@ -78,14 +78,14 @@ def list_corpora() -> None:
 @corpora.command("get")
 @click.argument("names", metavar="NAME|FILE.toml...", nargs=-1, required=True)
 @click.option("--from", "origin", metavar="URL_OR_PATH", help=_FROM)
-@click.option("-f", "--force", is_flag=True, help="Fetch again even if it is there.")
-@click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE", help="Never touch the network.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("-f", "--force", is_flag=True, help="Fetch again a set that is already there.")
+@click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE", help="Do not use the network.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @click.help_option("-h", "--help")
 def get(
     names: tuple[str, ...], origin: str | None, force: bool, offline: bool, quiet: bool
 ) -> None:
-    """Fetch sets; nothing appears before the hash of every file is found right."""
+    """Fetch sets. A set appears only after the hashes of all its files are verified."""
     from ..errors import CorpusError, UsageError
 
     store = corpus_store(offline)
@@ -118,10 +118,13 @@ def _size(manifest: Manifest) -> str:
 @corpora.command("verify")
 @click.argument("name", metavar="NAME|FILE.toml")
 @click.argument("folder", required=False, type=FilePath(path_type=Path))
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no word if all is well.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what is wrong.")
 @click.help_option("-h", "--help")
 def verify(name: str, folder: Path | None, quiet: bool) -> None:
-    """Check every file of a set, here or in FOLDER; a line for each that is missing or differs."""
+    """Check every file of a set, in the store or in FOLDER.
+
+    The output has one line for each file that is missing or differs.
+    """
     from ..corpora.folders import local_files
     from ..errors import UsageError
 
@@ -132,10 +135,10 @@ def verify(name: str, folder: Path | None, quiet: bool) -> None:
         if not found:
             _report(f"{manifest.name}: this machine has none of its files")
         elif not quiet:
-            print(f"{manifest.name}: {found:,} files; no hashes to compare with, they vary")
+            print(f"{manifest.name}: {found:,} files, without hashes because they vary by machine")
         sys.exit(0 if found else 1)
     if folder is not None and not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
+        raise UsageError(f"{folder}: there is no such folder")
     bar = ModelBar(show=not quiet)
     try:
         problems = list(store.verify(manifest, folder, progress=bar))
@@ -144,11 +147,13 @@ def verify(name: str, folder: Path | None, quiet: bool) -> None:
     for path, problem in problems:
         print(f"{clean(path)}: {problem}")
     if problems:
-        _report(f"{manifest.name}: {len(problems)} of {len(manifest.files)} files are not right")
+        _report(
+            f"{manifest.name}: {len(problems)} of {len(manifest.files)} files are missing or differ"
+        )
         if len(problems) == len(manifest.files) and folder is None and manifest.sources:
             _report(f"'lmzip corpora get {name}' fetches the set")
     elif not quiet:
-        print(f"{manifest.name}: {_size(manifest)}, all right")
+        print(f"{manifest.name}: {_size(manifest)}, all verified")
     sys.exit(1 if problems else 0)
 
 
@@ -159,13 +164,13 @@ def verify(name: str, folder: Path | None, quiet: bool) -> None:
     "--output",
     metavar="FILE.toml",
     type=FilePath(standard=True),
-    help="Where to; NAME.toml if not given.",
+    help="Write to this file.  [default: NAME.toml]",
 )
-@click.option("--name", help="Name of the set; that of FOLDER if not given.")
+@click.option("--name", help="Name of the set.  [default: the name of FOLDER]")
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the texts.")
-@click.option("--about", default="", metavar="TEXT", help="What the texts are.")
+@click.option("--about", default="", metavar="TEXT", help="Description of the texts.")
 @click.option("-f", "--force", is_flag=True, help="Replace FILE.toml.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @click.help_option("-h", "--help")
 def make(
     folder: Path,
@@ -176,7 +181,7 @@ def make(
     force: bool,
     quiet: bool,
 ) -> None:
-    """Write a manifest of the files below FOLDER, hidden ones left out; '-o -' prints it."""
+    """Write a manifest of the files below FOLDER, without hidden files; '-o -' prints it."""
     from ..corpora import make_manifest, manifest_text
     from ..errors import CorpusError, UsageError
     from ..files import atomic_output
@@ -184,9 +189,9 @@ def make(
     chosen = name or re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")
     target = None if output == "-" else Path(output or f"{chosen}.toml")
     if target is not None and target.suffix != ".toml":
-        raise UsageError(f"{target}: a manifest is called *.toml")
+        raise UsageError(f"{target}: the name of a manifest must end in .toml")
     if target is not None and target.exists() and not force:
-        raise CorpusError(f"{target} exists already (--force replaces it)")
+        raise CorpusError(f"{target} already exists (--force replaces it)")
     bar = ModelBar(show=not quiet)
     try:
         manifest = make_manifest(

@@ -1,4 +1,4 @@
-"""`lmzip distance`: how far documents are from each other, by what one says of the other."""
+"""`lmzip distance`: distances between documents, from their lengths given each other."""
 
 from __future__ import annotations
 
@@ -40,63 +40,70 @@ _OF_LMZIP = (
     type=click.Choice(["ncd", "nid", "cond"]),
     default="ncd",
     show_default=True,
-    help="ncd: (C(x, y) - min) / max of C(x) and C(y). nid: the greater of C(x given y) "
-    "and C(y given x), over the max. cond: C(x given y) / C(x), x the row.",
+    help="Distance to compute, from lengths C. With min and max of C(x) and C(y), ncd is "
+    "(C(x, y) - min) / max, and nid is the larger of C(x given y) and C(y given x), divided by "
+    "max. cond is C(x given y) / C(x), where x is the row.",
 )
 @click.option(
     "--coder",
     type=click.Choice(["lmzip", "zstd", "xz"]),
     default="lmzip",
     show_default=True,
-    help="What C is the length of a file by.",
+    help="Compressor that C is measured with.",
 )
 @click.option(
     "--knn",
     type=click.IntRange(1),
     metavar="K",
-    help="Guess each document's label by the K nearest others, and say how often that is right.",
+    help="Predict each document's label from its K nearest neighbours; report the accuracy.",
 )
 @click.option(
     "--labels",
     metavar="FILE",
     type=FilePath(exists=True, dir_okay=False, path_type=Path),
-    help="For --knn: a CSV file of names and labels.  [default: the folder's name]",
+    help="With --knn: read the labels from a CSV file of names and labels.  [default: the label is "
+    "the name of the document's folder]",
 )
 @click.option(
-    "--csv", metavar="FILE", type=_FILE, help="Write the matrix there, not to standard output."
+    "--csv", metavar="FILE", type=_FILE, help="Write the matrix to FILE, not standard output."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object with everything.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with everything.")
 @click.option(
-    "--plot", metavar="FILE", type=_FILE, help="Draw the matrix and its tree (UPGMA): an SVG file."
+    "--plot",
+    metavar="FILE",
+    type=_FILE,
+    help="Draw the matrix and its tree (UPGMA) in an SVG file.",
 )
 @click.option(
     "--results",
     metavar="FILE",
     type=_FILE,
-    help="Keep lengths here; do not make again those that it holds.",
+    help="Store lengths in FILE, and do not compute again those that it already holds.",
 )
 @click.option(
     "--field",
     metavar="NAME",
-    help="This field of every row of *.jsonl, *.ndjson, *.json (also compressed), *.parquet and "
-    "hf:// data is a document.",
+    help="Take this field of every row of *.jsonl, *.ndjson, *.json (also compressed), *.parquet "
+    "and hf:// data as a document.",
 )
-@click.option("--limit", type=click.IntRange(2), metavar="N", help="The first N documents only.")
-@click.option("--no-decode", is_flag=True, help="Do not decode every file to make sure.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option(
+    "--limit", type=click.IntRange(2), metavar="N", help="Use only the first N documents."
+)
+@click.option("--no-decode", is_flag=True, help="Do not verify every file by decoding it.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @coding_options
 @model_options
 @click.help_option("-h", "--help")
 def distance(paths: tuple[str, ...], **given: Any) -> None:
-    """Distances between all documents at PATHs (files, folders, patterns), as CSV.
+    """Compute the distances between all documents at PATHs (files, folders, patterns), as CSV.
 
-    C is the length of a real file, which is decoded to make sure (xz: of differences), so n
-    documents take n + n*n codings; with --results a run that was stopped goes on where it was.
-    Nothing is clipped, and the diagonal is measured.
+    C is the length of a real file, which is verified by decoding; with xz, C(x given y) is a
+    difference of two lengths. So n documents take n + n*n codings. With --results, a run that was
+    stopped continues where it was. Nothing is clipped, and the diagonal is measured.
 
     --knn leaves each document out in turn. Equally distant documents share the places left among
-    the K, and labels with equally many votes share the credit. What it finds goes to standard
-    output with --csv FILE, into the object with --json, else to standard error.
+    the K, and labels with equally many votes share the credit. The result goes to standard output
+    with --csv FILE, into the object with --json, and otherwise to standard error.
     """  # fmt: skip
     from ..complexity.codings import CodingStore
     from ..complexity.distance import check_documents, distance_matrix
@@ -135,25 +142,25 @@ def _documents(paths: tuple[str, ...], given: dict[str, Any]) -> list[tuple[str,
         raise UsageError(found.places.unreadable[0])
     if found.places.repeated and not given["quiet"]:
         names = ", ".join(found.places.repeated)
-        say(f"named twice, counted once: {names}")
+        say(f"named more than once, counted once: {names}")
     documents = [(document.name, document.read()) for document in found]
     empty = [name for name, data in documents if not data]
     if empty and not given["quiet"]:
-        say(f"empty, left out: {', '.join(empty)}")
+        say(f"left out because empty: {', '.join(empty)}")
     return [(name, data) for name, data in documents if data]
 
 
 def _check_options(given: dict[str, Any]) -> None:
     """Raise UsageError for what has no effect, or cannot be written, before anything is coded."""
     if given["csv"] and given["as_json"]:
-        raise UsageError("--csv and --json exclude each other")
+        raise UsageError("--csv and --json cannot be combined")
     if given["labels"] and not given["knn"]:
         raise UsageError("--labels needs --knn")
     if given["coder"] != "lmzip":
-        refuse_options(_OF_LMZIP, "only for --coder lmzip")
+        refuse_options(_OF_LMZIP, "this option is only for --coder lmzip")
     for target in (given["csv"], given["plot"]):
         if target and not os.access(target.parent, os.W_OK):
-            raise UsageError(f"{target}: cannot be written there")
+            raise UsageError(f"{target}: its folder is not writable")
     if given["plot"]:
         from ..complexity.distance import require_scipy
         from ..report.plots import require_matplotlib
@@ -187,7 +194,7 @@ def _coder(given: dict[str, Any]) -> Coder:
 
 
 class _Watch:
-    """Says how many codings there are and how long they may take; shows how far they are."""
+    """Reports how many codings there are and how long they may take; shows the progress."""
 
     MANY = 100
     """Codings that are worth a word."""
@@ -224,11 +231,11 @@ class _Watch:
     def _announce(self, work: Work) -> None:
         if work.total >= self.MANY:
             self._say(
-                f"{work.total:,} codings to make: their number grows as the square of the "
-                "documents'" + ("" if self._kept_in else "; --results FILE would keep them")
+                f"{work.total:,} codings to make: their number grows with the square of the "
+                "number of documents" + ("" if self._kept_in else "; --results FILE stores them")
             )
         if work.kept:
-            self._say(f"{work.kept:,} codings are known from {self._kept_in}")
+            self._say(f"{work.kept:,} codings are already in {self._kept_in}")
 
     def _estimate(self, work: Work) -> None:
         """By the first pairs, as the bytes that they read are to those left."""
@@ -242,7 +249,8 @@ class _Watch:
         speed = (work.bytes_done - start.bytes_done) / seconds
         left = (work.bytes_total - work.bytes_done) / speed
         if left > self.SOON_S:
-            self._say(f"the {work.total - work.done:,} codings left take about {_duration(left)}")
+            count = f"{work.total - work.done:,}"
+            self._say(f"the {count} remaining codings will take about {_duration(left)}")
 
 
 def _duration(seconds: float) -> str:
@@ -293,13 +301,15 @@ def _report(found: Classification) -> str:
     count, k = len(rows), found.neighbours
     note = (
         f"Right: {found.accuracy * count:g} of {count} ({found.accuracy:.1%}; by chance "
-        f"{found.chance:.1%}). Ties: {found.vote_ties} of votes (credit shared), "
-        f"{found.distance_ties} of distances (places shared)."
+        f"{found.chance:.1%}). Ties: {found.vote_ties} of votes (the credit is shared), "
+        f"{found.distance_ties} of distances (the places are shared)."
     )
     if found.alone:
         rest = count - len(found.alone)
         others = f", {found.accuracy * count / rest:.1%} without them" if rest else ""
-        note += f" Alone in their label, so never right{others}: {', '.join(found.alone)}."
+        note += (
+            f" The only ones with their label, so never right{others}: {', '.join(found.alone)}."
+        )
     columns = ("document", "label", "found", "credit", "nearest", "distance")
-    title = f"Labels by the {k} nearest, each document left out in turn"
+    title = f"Labels by the {k} nearest neighbours, each document left out in turn"
     return markdown([Table(title, columns, rows, note, decimals=(0, 0, 0, 2, 0, 4))])

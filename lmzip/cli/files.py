@@ -73,9 +73,9 @@ def run(files: Sequence[str], **given: Any) -> None:
     if options.mode in ("decompress", "test", "list"):
         files = [with_suffix(name, SUFFIX) for name in files]
     if options.output is not None and (len(files) > 1 or given["recursive"]):
-        raise click.UsageError("-o takes one input file")
+        raise click.UsageError("-o can only be used with one input file")
     if options.output is not None and options.to_stdout and options.output != STDIN:
-        raise click.UsageError("-o and -c exclude each other")
+        raise click.UsageError("-o and -c cannot be combined")
     if options.byte_range is not None:
         _require_sense_of_range(options, files)
     if given["benchmark"] is not None:
@@ -115,15 +115,15 @@ def _select(
 
     if not files and given["files_from"] is None:
         if given["recursive"]:
-            raise click.UsageError("-r takes a folder")
+            raise click.UsageError("-r needs the name of a folder")
         files = [STDIN]
     if files:
         _refuse_subcommand(files[0])
     if options.output_dir is not None:
         if options.to_stdout or options.output is not None or options.mode in ("test", "list"):
-            raise click.UsageError("--output-dir goes with none of -c, -o, -t and -l")
+            raise click.UsageError("--output-dir cannot be combined with -c, -o, -t or -l")
         if not os.path.isdir(options.output_dir):
-            raise click.UsageError(f"--output-dir: {options.output_dir} is no folder")
+            raise click.UsageError(f"--output-dir: {options.output_dir} is not a folder")
     compressing = options.mode == "compress"
     return select(
         files, given, compressing=compressing, suffix=SUFFIX, unreadable=unreadable
@@ -132,11 +132,11 @@ def _select(
 
 def _require_sense_of_range(options: _Options, files: Sequence[str]) -> None:
     if options.mode != "decompress":
-        raise click.UsageError("--range goes with -d")
+        raise click.UsageError("--range needs -d")
     if not options.keep:
-        raise click.UsageError("--range and --rm exclude each other")
+        raise click.UsageError("--range and --rm cannot be combined")
     if not options.to_stdout and options.output is None and list(files) != [STDIN]:
-        raise click.UsageError("a range of a file is written with -c or -o")
+        raise click.UsageError("--range needs -c or -o, which say where to write")
 
 
 def _refuse_subcommand(first: str) -> None:
@@ -145,7 +145,7 @@ def _refuse_subcommand(first: str) -> None:
     if parent is None or not isinstance(parent.command, click.Group):
         return
     if first in parent.command.list_commands(parent) and not os.path.lexists(first):
-        raise click.UsageError(f"options go behind the subcommand: 'lmzip {first} [OPTIONS]'")
+        raise click.UsageError(f"options go after the subcommand: 'lmzip {first} [OPTIONS]'")
 
 
 def _label(name: str) -> str:
@@ -179,7 +179,7 @@ class _Session:
             say(f"{message}")
 
     def ahead(self, names: Sequence[str]) -> Ahead[Coded]:
-        """Small files' results, ahead of their turn."""
+        """The results of small files, which are coded as a batch before their turn."""
         from ..codec import MANY_BYTES, gains_by_company
 
         def suits(data: bytes) -> bool:
@@ -232,7 +232,7 @@ class _Session:
         """Compress, decompress or test one file, or write what came of it ahead of its turn."""
         options = self.options
         if not options.keep and name != STDIN and self._is_given(name):
-            raise Skip("a --given file, which decoding takes too, is not removed")
+            raise Skip("a --given file is not removed, because decoding needs it")
         source = open_input(name, archive=options.mode != "compress", force=options.force)
         try:
             if options.mode == "test":
@@ -259,7 +259,7 @@ class _Session:
             if remove and like is not None:
                 remove_input(name, like, source)
             elif not options.keep and like is not None:
-                self._notice(f"{_label(name)}: kept, as the output is no regular file")
+                self._notice(f"{_label(name)}: kept, because the output is not a regular file")
         finally:
             if name != STDIN:
                 source.close()
@@ -270,7 +270,7 @@ class _Session:
             return
         before = self._written.setdefault(target, name)
         if before != name:
-            raise Skip(f"{target} was made from {before}")
+            raise Skip(f"{target} was already made from {before}")
         target.parent.mkdir(parents=True, exist_ok=True)
 
     def _place(self, name: str) -> str:
@@ -289,18 +289,18 @@ class _Session:
             return None
         elif options.mode == "compress":
             if name.endswith(SUFFIX) and not options.force:
-                raise Skip(f"already has suffix {SUFFIX} (-f compresses it all the same)")
+                raise Skip(f"already has suffix {SUFFIX} (-f compresses it anyway)")
             target = Path(self._place(name) + SUFFIX)
         elif name.endswith(SUFFIX) and len(Path(name).name) > len(SUFFIX):
             target = Path(self._place(name).removesuffix(SUFFIX))
         else:
-            raise Skip(f"unknown suffix, expected {SUFFIX} (-o or -c says where to write)")
+            raise Skip(f"unknown suffix, expected {SUFFIX} (use -o or -c to say where to write)")
         if target.is_dir():
             raise Skip(f"{target} is a directory")
         if self._is_given(target):
-            raise Skip(f"{target} is a --given file, which decoding takes too")
+            raise Skip(f"{target} is a --given file, which decoding needs")
         if target.is_file() and replaces(target) and not options.force:
-            raise Skip(f"{target} exists already (-f overwrites it)")
+            raise Skip(f"{target} already exists (-f overwrites it)")
         if target.exists() and name != STDIN and target.samefile(name):
             raise Skip("input and output are the same file")
         return target
@@ -347,7 +347,7 @@ class _Session:
             )
         if size is not None and has_changed(before, source):
             self._notice(
-                f"{_label(name)}: has changed while it was read; the archive holds the "
+                f"{_label(name)}: changed while it was read; the archive holds the "
                 f"{summary.content_bytes:,} bytes that were read"
             )
         return summary
@@ -356,10 +356,10 @@ class _Session:
         if self.side is not None and not any(kind.given for kind, n in summary.blocks.items() if n):
             self._notice(f"{_label(name)}: not smaller with {self._side_options}, so coded without")
         elif summary.side_tokens > summary.prefix_tokens:
-            mixing = "; mixing knows them all" if self.parameters.mixing_bits else ""
+            mixing = "; mixing learns from all of them" if self.parameters.mixing_bits else ""
             self._notice(
-                f"{_label(name)}: of the {summary.side_tokens:,} tokens of --given the model reads "
-                f"the last {summary.prefix_tokens:,} before each stream{mixing}"
+                f"{_label(name)}: before each stream, the model reads the last "
+                f"{summary.prefix_tokens:,} of {summary.side_tokens:,} tokens of --given{mixing}"
             )
         if self.options.verbose:
             content = summary.content_bytes
@@ -415,7 +415,7 @@ class _Session:
         from ..codec import ArchiveIndex, BlockReader, TimeBudget
 
         if not source.seekable():
-            raise UsageError("--range needs a file, not a pipe: the index is at the end")
+            raise UsageError("--range needs a file, not a pipe, because the index is at the end")
         index = ArchiveIndex(source)
         time = TimeBudget(self.options.time_limit)
         reader = BlockReader(index, self.models, self.options.memory_limit, self.side, time=time)
@@ -448,5 +448,5 @@ def standard_output(*, compressed: bool, force: bool) -> BinaryIO:
     if sys.stdout is None or STANDARD_OUTPUT.absent:
         raise UsageError("standard output is closed")
     if compressed and sys.stdout.isatty() and not force:
-        raise UsageError("compressed data is not written to a terminal (-f does it all the same)")
+        raise UsageError("compressed data is not written to a terminal (-f writes it anyway)")
     return sys.stdout.buffer

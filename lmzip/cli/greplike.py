@@ -38,7 +38,7 @@ _DIFF_LONG_VALUES = (
 def _value(words: list[str], option: str) -> str:
     """The next word, which the option takes."""
     if not words:
-        raise WordError(f"option {option} takes a value")
+        raise WordError(f"option {option} needs a value")
     return words.pop(0)
 
 

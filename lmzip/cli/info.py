@@ -94,15 +94,15 @@ def _side_lines(side: dict[str, Any]) -> list[str]:
     """For people."""
     source = {
         "nowhere": "nothing",
-        "before": "the contents of the archives before",
-        "given": f"{side['length_bytes']} bytes of hash {side['digest']}, which decoding needs "
-        "(--given FILE; the archive does not know the file's name)",
+        "before": "the contents of the preceding archives",
+        "given": f"{side['length_bytes']} bytes with hash {side['digest']}, which decoding needs "
+        "(--given FILE; the archive does not record the file's name)",
     }[side["source"]]
     lines = [f"  given        {source}"]
     if side["prefix_tokens"] and side["source"] != "nowhere":
-        lines[0] += f"; streams begin with its last {side['prefix_tokens']} tokens, at most"
+        lines[0] += f"; streams begin with at most its last {side['prefix_tokens']} tokens"
     if (t := side["thoughts"]) is not None:
-        line = f"  thoughts     {t['tokens']} tokens, {t['chains']} chain(s), temperature "
+        line = f"  generated    {t['tokens']} tokens, {t['chains']} chain(s), temperature "
         line += f"{t['temperature']:.3g}, seed {t['seed']}"
         lines.append(line + (f", again every {t['every']} tokens" if t["every"] else ""))
         if t["before"] or t["behind"]:
@@ -125,7 +125,7 @@ def _ledger_lines(items: list[dict[str, Any]]) -> list[str]:
         where = f"archive {item['archive']}: " if several else ""
         lines.append(f"  {item['bits']:>14,}  {where}{item['name']}")
     total = sum(item["bits"] for item in items)
-    return ["  ledger, in bits", *lines, f"  {total:>14,}  together, 8 x {total // 8:,} bytes"]
+    return ["  bit breakdown", *lines, f"  {total:>14,}  in total, 8 x {total // 8:,} bytes"]
 
 
 def _rate(archive_bytes: int, content_bytes: int) -> str:
@@ -139,7 +139,7 @@ def list_archives(files: Sequence[str]) -> int:
     for name in files:
         try:
             if name == "-":
-                raise LmzipError("standard input cannot be listed: the index is at the end")
+                raise LmzipError("standard input cannot be listed, because the index is at the end")
             rows.append(_describe(name))
         except (LmzipError, OSError) as error:
             failed = 1
@@ -165,8 +165,15 @@ def list_archives(files: Sequence[str]) -> int:
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FilePath())
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--ledger", "with_ledger", is_flag=True, help="Every item of the file, in bits.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object for each file, one on each line."
+)
+@click.option(
+    "--ledger",
+    "with_ledger",
+    is_flag=True,
+    help="Also show the bit breakdown: every item of the file with its bits.",
+)
 @click.help_option("-h", "--help")
 def info(files: tuple[str, ...], as_json: bool, with_ledger: bool) -> None:
     """Show what is inside archives, without decoding them."""

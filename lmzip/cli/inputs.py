@@ -1,4 +1,4 @@
-"""The files that the command reads, and what becomes of them behind a finished output."""
+"""The files that the command reads, and their removal after a finished output."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def open_input(name: str, *, archive: bool, force: bool) -> BinaryIO:
         if sys.stdin is None:
             raise UsageError("standard input is closed")
         if sys.stdin.isatty() and archive and not force:
-            raise UsageError("an archive is not read from a terminal (-f does it all the same)")
+            raise UsageError("an archive is not read from a terminal (-f reads it anyway)")
         return sys.stdin.buffer
     if not name:
         raise Skip("a file name is empty")
     if os.path.isdir(name):
-        raise Skip("is a directory (-r takes its files; tar -I lmzip -cf DIR.tar.lmz DIR packs it)")
+        raise Skip("is a directory (use -r for its files, or tar -I lmzip -cf DIR.tar.lmz DIR)")
     return open(name, "rb")
 
 
@@ -177,20 +177,20 @@ def require_removable(name: str, source: BinaryIO, *, force: bool) -> None:
     """
     info = os.fstat(source.fileno())
     if not stat.S_ISREG(info.st_mode):
-        raise Skip("is no regular file, so --rm does not remove it")
+        raise Skip("is not a regular file, so --rm does not remove it")
     if force:
         return
     if os.path.islink(name):
-        raise Skip("is a symbolic link (with --rm -f, the link is removed)")
+        raise Skip("is a symbolic link (--rm -f removes the link)")
     if info.st_nlink > 1:
-        raise Skip("has more than one hard link (with --rm -f, this one is removed)")
+        raise Skip("has more than one hard link (--rm -f removes this one)")
 
 
 def remove_input(name: str, before: os.stat_result, source: BinaryIO) -> None:
     """Remove a file that was read, unless it has changed or another has its name. Raises Skip."""
     named = os.stat(name)
     if (named.st_dev, named.st_ino) != (before.st_dev, before.st_ino):
-        raise Skip("is another file now, so it is not removed")
+        raise Skip("was replaced by another file, so it is not removed")
     if has_changed(before, source):
-        raise Skip("has changed while it was read, so it is not removed")
+        raise Skip("changed while it was read, so it is not removed")
     os.unlink(name)

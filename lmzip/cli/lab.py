@@ -1,4 +1,4 @@
-"""`lmzip lab`: experiments on knowledge, memory and scaling, by streams that decode."""
+"""`lmzip lab`: experiments on knowledge, memory and scaling, measured by streams that decode."""
 
 from __future__ import annotations
 
@@ -39,44 +39,51 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.group("lab")
 @click.help_option("-h", "--help")
 def lab() -> None:
-    """Experiments whose numbers are lengths of streams that decode (docs/lab.md)."""
+    """Run experiments whose numbers are lengths of streams that decode (docs/lab.md)."""
 
 
 @lab.command("make", short_help="Make a corpus of known entropy from a recipe.")
 @click.argument("source", type=_SOURCE)
 @click.option("-n", "count", type=click.IntRange(1, 1 << 24), default=1 << 15, show_default=True,
-              help="Sentences.")  # fmt: skip
-@click.option("-o", "--output", type=_FOLDER, required=True, help="A new folder.")
+              help="Number of sentences.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=_FOLDER,
+    required=True,
+    help="Write to this folder, which must not exist.",
+)
 @click.help_option("-h", "--help")
 def make(source: Path, count: int, output: Path) -> None:
-    """Draw sentences of the source sk that a TOML file describes.
+    """Draw sentences from the source that a TOML file describes.
 
-    Makes corpus.txt (8 bytes a sentence), facts.tsv, oracle.tsv (bits of every byte under the truth
-    and of the Bayesian learner) and recipe.json.
+    The command writes corpus.txt (8 bytes for each sentence), facts.tsv, oracle.tsv (the bits of
+    every byte under the true distribution and under the Bayesian learner) and recipe.json.
     """
     from ..lab.folder import make_folder
     from ..lab.source import load_recipe
 
     if output.exists():
-        raise UsageError(f"{output} exists already")
+        raise UsageError(f"{output} already exists")
     totals = make_folder(load_recipe(source), count, output)
     for what, bits in totals.items():
-        print(f"{what:24} {bits:14,.1f} bits  {bits / count:8.4f} a sentence")
+        print(f"{what:24} {bits:14,.1f} bits  {bits / count:8.4f} per sentence")
 
 
-@lab.command("code", short_help="Code such a corpus and show bits by role.")
+@lab.command("code", short_help="Code a corpus of 'lab make' and show bits by role.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--coder", type=click.Choice(["py", "mix"]), default="py", show_default=True,
-              help="The Bayesian learner's code, or adaptive mixing over a model that knows "
-              "nothing.")  # fmt: skip
-@click.option("-m", "--model", "pack", metavar="PACK", help="A pack, or a model's name, instead.")
+              help="Code with the Bayesian learner (py), or with adaptive mixing over a uniform "
+              "model (mix).")  # fmt: skip
+@click.option("-m", "--model", "pack", metavar="PACK", help="Code with this pack or model instead.")
 @click.option("-o", "--output", type=_FILE, help="Write the stream to this file.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.help_option("-h", "--help")
 def code(folder: Path, coder: str, pack: str | None, output: Path | None, as_json: bool) -> None:
-    """Code a corpus that `lmzip lab make` has made; decode and compare it; bits by role and class.
+    """Code a corpus of 'lmzip lab make', and show the bits by role and frequency class.
 
-    Frequency classes are quarters of the facts by rank, the most frequent first.
+    The stream is decoded and compared. Frequency classes are quarters of the facts by rank, the
+    most frequent first.
     """
     from ..lab.folder import code_folder
     from ..report import markdown
@@ -93,7 +100,7 @@ def code(folder: Path, coder: str, pack: str | None, output: Path | None, as_jso
         return
     rows = tuple((what, bits, bits / coded.count) for what, bits in coded.bits.items())
     print(markdown([Table(
-        f"{coded.learner}, {coded.count:,} sentences", ("what", "bits", "a sentence"), rows,
+        f"{coded.learner}, {coded.count:,} sentences", ("what", "bits", "per sentence"), rows,
         f"Payload {coded.payload_bits:,} bits, file {coded.file_bits:,}; decoded and compared.",
         (0, 1, 4),
     )]))  # fmt: skip
@@ -101,24 +108,31 @@ def code(folder: Path, coder: str, pack: str | None, output: Path | None, as_jso
 
 @lab.command("squeeze", short_help="Compress a model's weights, or restore them.")
 @click.argument("pack")
-@click.option("-d", "--decompress", is_flag=True, help="PACK is squeezed: make the pack again.")
+@click.option(
+    "-d", "--decompress", is_flag=True, help="Restore the pack from its compressed file PACK."
+)
 @click.option(
     "--step",
     type=click.IntRange(0, 6),
     default=0,
     show_default=True,
     metavar="J",
-    help="Round weights to multiples of 2^J first: another model, another identity.",
+    help="First round weights to multiples of 2^J, which makes another model and identity.",
 )
 @click.option("--prune", type=click.FloatRange(0, 1, max_open=True), default=0.0, metavar="Q",
-              help="Set the smallest part Q of each matrix to zero first.")  # fmt: skip
-@click.option("-o", "--output", type=_FILE, help="Write to this file.  [default: say sizes only]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+              help="First set the smallest fraction Q of each matrix to zero.")  # fmt: skip
+@click.option(
+    "-o", "--output", type=_FILE, help="Write to this file.  [default: only report sizes]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.help_option("-h", "--help")
 def squeeze(
     pack: str, decompress: bool, step: int, prune: float, output: Path | None, as_json: bool
 ) -> None:
-    """Compress the weights of PACK, a file or a model's name; the identity comes back with -d."""
+    """Compress the weights of PACK, which is a file or a model's name.
+
+    The option -d restores a pack with the same identity.
+    """
     from ..files import atomic_output
     from ..models.convert import write_pack
     from ..models.squeeze import coarsen, squeezed_file, unsqueeze
@@ -126,7 +140,7 @@ def squeeze(
 
     if decompress:
         if step or prune:
-            raise UsageError("--step and --prune are for squeezing")
+            raise UsageError("--step and --prune cannot be combined with -d")
         if output is None:
             raise UsageError("-d needs -o FILE")
         found = unsqueeze(squeezed_file(Path(pack)))
@@ -150,10 +164,10 @@ def squeeze(
             8 * squeezed.parts["weights"] / parameters,
         }))  # fmt: skip
         return
-    print(f"{coarse.name}: identity {coarse.identity.hex()}, which comes back")
+    print(f"{coarse.name}: identity {coarse.identity.hex()} (verified)")
     for name, size in squeezed.parts.items():
         print(f"  {name:12} {size:12,} bytes")
-    print(f"  in all       {len(squeezed.data):12,} of {opened.size_bytes():,} bytes of tensors; "
+    print(f"  in total     {len(squeezed.data):12,} of {opened.size_bytes():,} bytes of tensors; "
           f"a decoder needs {squeezed.decoder_bytes:,}")  # fmt: skip
     print(f"  weights: {8 * squeezed.parts['weights'] / parameters:.3f} bits each")
 
@@ -161,22 +175,31 @@ def squeeze(
 @lab.command("run", short_help="Run experiments E1 to E10.")
 @click.argument("names", metavar="EXPERIMENT...", nargs=-1, required=True,
                 type=click.Choice([*_EXPERIMENTS, "all"]))  # fmt: skip
-@click.option("--quick", is_flag=True, help="Smaller sizes: minutes instead of an hour and a half.")
-@click.option("--results", type=_FILE, help="Keep rows here; do not do again what it holds.")
-@click.option("--work", type=_FOLDER, help="Keep trained nets and packs here.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Use smaller sizes, which take minutes instead of an hour and a half.",
+)
+@click.option(
+    "--results",
+    type=_FILE,
+    help="Store rows in this file, and do not compute again those that it already holds.",
+)
+@click.option("--work", type=_FOLDER, help="Store trained networks and packs in this folder.")
 @click.option("--html", type=_FILE, help="Write a page with the tables and plots.")
-@click.option("--plot", type=_FOLDER, help="Write the plots here, as SVG files.")
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+@click.option("--plot", type=_FOLDER, help="Write the plots to this folder, as SVG files.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option("-T", "--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
-              help="Of the exact engine; training takes one.")  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+              help="Threads of the exact engine; training uses one.")  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress.")
 @click.help_option("-h", "--help")
 def run(names: tuple[str, ...], **given: Any) -> None:
     """Run experiments: fits (E10), data (E1, E2), capacity (E6), model (E3), threshold (E4),
     knowledge (E7), structure (E5), prequential (E8), finetune (E9), or all of them.
 
-    Every expectation is met or refuted, and either is a result; a control that does not hold ends
-    with exit code 1. Interrupted, what is done is shown, and kept by --results.
+    Every expectation is met or refuted, and either is a result. If a control does not hold, the
+    exit code is 1. If the command is interrupted, it shows the results so far; --results stores
+    them.
     """
     from ..lab.bench import Bench
     from ..lab.rows import LabStore
@@ -188,7 +211,9 @@ def run(names: tuple[str, ...], **given: Any) -> None:
         require_matplotlib()
     for option in ("html", "results"):
         if given[option] and not given[option].absolute().parent.is_dir():
-            raise UsageError(f"--{option} {given[option]}: cannot be written: no such folder")
+            raise UsageError(
+                f"--{option} {given[option]}: cannot be written, because there is no such folder"
+            )
     outcome = Outcome(quiet=given["quiet"])
     chosen = _EXPERIMENTS if "all" in names else tuple(dict.fromkeys(names))
     bench = Bench(
@@ -210,7 +235,9 @@ def run(names: tuple[str, ...], **given: Any) -> None:
         outcome.show(json.dumps(findings_as_dicts(findings)))
     for finding in findings:
         for check in finding.broken:
-            outcome.fail(f"control broken: {check.what}: {check.measured}", finding.experiment)
+            outcome.fail(
+                f"control does not hold: {check.what}: {check.measured}", finding.experiment
+            )
     if findings:
         with outcome.attempt():
             _write(findings, given)

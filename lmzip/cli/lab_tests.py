@@ -1,4 +1,4 @@
-"""`lmzip lab fit`, `density`, `correlate`, `heaps`, `same-source`: on anybody's measurements."""
+"""`lmzip lab fit`, `density`, `correlate`, `heaps`, `same-source`: fits to given measurements."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except (ValueError, RecursionError, csv.Error) as error:
         raise UsageError(f"{path}: {error}") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{path}: no rows")
+        raise UsageError(f"{path}: there are no rows")
     return rows
 
 
@@ -46,10 +46,12 @@ def _numbers(path: Path, rows: list[dict[str, Any]], *names: str) -> list[list[f
             found.append([float(row[name]) for row in rows])
         except KeyError:
             raise UsageError(
-                f"{path}: no column {name!r} (there are: {', '.join(rows[0])})"
+                f"{path}: there is no column {name!r} (the columns are: {', '.join(rows[0])})"
             ) from None
         except (TypeError, ValueError):
-            raise UsageError(f"{path}: column {name!r} holds what is no number") from None
+            raise UsageError(
+                f"{path}: column {name!r} holds a value that is not a number"
+            ) from None
     return found
 
 
@@ -63,8 +65,8 @@ def _numbers(path: Path, rows: list[dict[str, Any]], *names: str) -> list[list[f
 def fit_command(table: Path, n: str, d: str, loss: str, resamples: int) -> None:
     """Fit L(N, D) = E + A/N^a + B/D^b to a table (CSV, TSV or JSON Lines), as Chinchilla did.
 
-    The least summed Huber loss of log L (delta 0.001) from many starts; standard errors by
-    bootstrap over rows.
+    The fit minimises the summed Huber loss of log L (delta 0.001) from many starting points.
+    Standard errors come from a bootstrap over rows.
     """
     from ..lab.fits import fit_scaling_law
 
@@ -72,16 +74,16 @@ def fit_command(table: Path, n: str, d: str, loss: str, resamples: int) -> None:
     print(json.dumps(fit_scaling_law(*columns, resamples=resamples).as_dict()))
 
 
-@click.command("density", short_help="Effective parameters of models by a scaling law.")
+@click.command("density", short_help="Compute effective parameters of models by a scaling law.")
 @click.argument("table", type=_TABLE)
 @click.option("--name", default="model", show_default=True, metavar="COLUMN")
 @click.option("--parameters", "n", default="parameters", show_default=True, metavar="COLUMN")
 @click.option("--loss", default="loss", show_default=True, metavar="COLUMN")
-@click.option("--ladder", metavar="PREFIX", help="Models whose names begin so are the ladder.  "
-              "[default: all, each by the others]")  # fmt: skip
+@click.option("--ladder", metavar="PREFIX", help="Fit the law to the models whose names "
+              "begin with PREFIX.  [default: each model by all others]")  # fmt: skip
 @click.help_option("-h", "--help")
 def density_command(table: Path, name: str, n: str, loss: str, ladder: str | None) -> None:
-    """How many parameters each model is worth by a ladder's law, over how many it has."""
+    """Compute each model's effective parameters by a scaling law, divided by its parameters."""
     from ..lab.fits import density
 
     rows = _rows(table)
@@ -99,21 +101,24 @@ def density_command(table: Path, name: str, n: str, loss: str, ladder: str | Non
 @click.option("--score", default="score", show_default=True, metavar="COLUMN")
 @click.help_option("-h", "--help")
 def correlate_command(table: Path, bits: str, score: str) -> None:
-    """Correlation of two columns, bits and any score: Pearson, Spearman, intervals."""
+    """Correlate two columns, bits and any score: Pearson and Spearman, with intervals."""
     from ..lab.fits import correlate
 
     print(json.dumps(dataclasses.asdict(correlate(*_numbers(table, _rows(table), bits, score)))))
 
 
-@click.command("heaps", short_help="Heaps' and Zipf's law of texts.")
+@click.command("heaps", short_help="Fit Heaps' and Zipf's laws to texts.")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TABLE)
-@click.option("--shuffle", is_flag=True, help="Of the words in another order.")
-@click.option("--words", "most", type=click.IntRange(100), metavar="N", help="The first N only.")
+@click.option("--shuffle", is_flag=True, help="Shuffle the words first.")
+@click.option(
+    "--words", "most", type=click.IntRange(100), metavar="N", help="Use only the first N words."
+)
 @click.help_option("-h", "--help")
 def heaps_command(texts: tuple[Path, ...], shuffle: bool, most: int | None) -> None:
-    """Distinct words against words (Heaps) and frequency against rank (Zipf) of TEXTs.
+    """Fit Heaps' law and Zipf's law to TEXTs.
 
-    A word is a run of letters, lower case.
+    Heaps' law is distinct words against words, Zipf's law is frequency against rank. A word is a
+    run of letters, in lower case.
     """
     from ..lab.fits import heaps_law
     from ..lab.text import words_of
@@ -131,10 +136,10 @@ def heaps_command(texts: tuple[Path, ...], shuffle: bool, most: int | None) -> N
 @click.argument("second", type=_TABLE)
 @click.option("-m", "--model", metavar="NAME", default="lmzip-3m", show_default=True)
 @click.option("--block", type=click.IntRange(64, 1 << 20), default=2048, show_default=True,
-              help="Bytes of the blocks that are dealt.")  # fmt: skip
+              help="Length of the blocks that are exchanged at random, in bytes.")  # fmt: skip
 @click.help_option("-h", "--help")
 def same_source_command(first: Path, second: Path, model: str, block: int) -> None:
-    """Whether two texts may be samples of one source, by what a model says of their blocks."""
+    """Test whether two texts may be samples of one source, by a model's bits of their blocks."""
     from ..lab.fits import same_source
     from ..lab.text import block_bits
     from .lab_models import opened_model

@@ -1,4 +1,4 @@
-"""`lmzip lab facts`, `positions`: real models on real texts."""
+"""`lmzip lab facts`, `draw`, `positions`: real models on real texts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def _read(path: Path) -> bytes:
     return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
-@click.command("facts", short_help="Bits of names and numbers in texts.")
+@click.command("facts", short_help="Measure the bits of names and numbers in texts.")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TEXT)
 @click.option("--training", multiple=True, required=True, type=_TEXT,
-              help="A text that models were trained on (*.xz, too); may be repeated.")  # fmt: skip
+              help="A training text of the models (also *.xz); may be repeated.")  # fmt: skip
 @click.option("-m", "--model", "models", multiple=True, required=True, metavar="NAME",
               help="May be repeated.")  # fmt: skip
 @click.option("--bytes", "size", type=click.IntRange(1), metavar="N",
@@ -34,17 +34,18 @@ def _read(path: Path) -> bytes:
 def facts_command(
     texts: tuple[Path, ...], training: tuple[Path, ...], models: tuple[str, ...], size: int | None
 ) -> None:
-    """Bits of names and numbers in TEXTs, by how often they occur in the training text.
+    """Measure the bits of names and numbers in TEXTs.
 
-    One JSON object a model, kind and class. A fact's first occurrence in a text counts, under the
-    model's own predictions, without mixing.
+    The output has one JSON object for each model, kind and class. Classes are ranges of how often
+    a name or number occurs in the training texts. Only its first occurrence in a text counts, under
+    the model's own predictions, without mixing.
     """
     from ..lab.realtext import count_facts, fact_bits
     from .lab_models import opened_model
 
     contents = [_cut(path, size) for path in texts]
     counts = count_facts(_read(path).decode("utf-8", "replace") for path in training)
-    print(f"lmzip: {sum(counts.values()):,} facts in training, {len(counts):,} of them different",
+    print(f"lmzip: {sum(counts.values()):,} facts in training, {len(counts):,} of them distinct",
           file=sys.stderr)  # fmt: skip
     for name in models:
         for found in fact_bits(opened_model(name), contents, counts):
@@ -58,7 +59,7 @@ def facts_command(
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.help_option("-h", "--help")
 def draw_command(model: str, tokens: int, seed: int, output: Path) -> None:
-    """Let a model make up a text, for comparison with what people write."""
+    """Let a model generate a text, for comparison with texts that people wrote."""
     from ..files import atomic_output
     from ..lab.text import draw_text
     from .lab_models import opened_model
@@ -67,7 +68,7 @@ def draw_command(model: str, tokens: int, seed: int, output: Path) -> None:
         file.write(draw_text(opened_model(model), tokens, seed=seed))
 
 
-@click.command("positions", short_help="Bits per byte by position in sentence and text.")
+@click.command("positions", short_help="Measure bits per byte by position in sentence and text.")
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True, type=_TEXT)
 @click.option("-m", "--model", "models", multiple=True, required=True, metavar="NAME",
               help="May be repeated.")  # fmt: skip
@@ -75,7 +76,10 @@ def draw_command(model: str, tokens: int, seed: int, output: Path) -> None:
               help="The first N bytes of each TEXT only.")  # fmt: skip
 @click.help_option("-h", "--help")
 def positions_command(texts: tuple[Path, ...], models: tuple[str, ...], size: int | None) -> None:
-    """Bits a byte by position: the n-th word of a sentence, the n-th sentence (by doublings)."""
+    """Measure bits per byte by position.
+
+    Positions are the word in its sentence, and the sentence in its text (in doubling ranges).
+    """
     from ..lab.realtext import position_bits
     from .lab_models import opened_model
 

@@ -1,6 +1,6 @@
 """The `lmzip` command.
 
-Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ from .say import clean, say
 __all__ = ["lmzip", "main", "unwind_on_signals"]
 
 _EPILOG = """\b
-Levels: bits per byte of alice29.txt (gzip -9 has 2.85, xz -9e 2.55) and kB/s of compression on two
-slow cores that nobody else uses; decompression of files of some size takes as long or half as long
-again at -1 to -3, two to many times as long above. SmolLM2-135M is smollm2-135m-instruct.
+Levels: bits per byte of alice29.txt (gzip -9 needs 2.85, xz -9e 2.55) and kB/s of compression on
+two slow cores with no other work. Decompression of larger files takes 1 to 1.5 times as long at -1
+to -3, and at least twice as long at -4 to -9. SmolLM2-135M is smollm2-135m-instruct.
   -1  lmzip-3m      1.51  89        -4  SmolLM2-135M  1.14  5.1      -7  SmolLM2-135M  1.09  3.4
   -2  lmzip-3m      1.49  96        -5  SmolLM2-135M  1.11  4.5      -8  SmolLM2-135M  1.08  2.6
   -3  lmzip-3m      1.49  84        -6  SmolLM2-135M  1.10  4.5      -9  SmolLM2-135M  1.08  2.3
 
 \b
 Subcommands (see 'lmzip COMMAND --help'):
-  models      list, pull, add, rm, info: models
+  models      manage models: list, pull, add, info, rm
   info        contents and settings of an archive
-  measure     bits per byte of files, by models
+  measure     bits per byte of files under models
   compare     models and other compressors in one table
-  corpora     list, get, verify, make: standard texts to measure
+  corpora     manage standard texts to measure on: list, get, verify, make
   pair        two files in one archive, the second given the first
   complexity  how much information two files share, in bits
-  distance    how far documents are from each other, as a matrix and a tree
+  distance    distances between documents, as a matrix and a tree
   train       fine-tune or train a model on your own texts
   schemes     the cost of a file with generated tokens, by coding scheme
   scaling     conditional bits by model size and by generated tokens
   lab         experiments on knowledge, memory and scaling
-  completion  print what completes the command line in bash, zsh or fish
+  completion  print the completion script for bash, zsh or fish
 
 \b
-Environment (options on the command line go before):
-  LMZIP_MODEL    as --model                LMZIP_HOME     folder of models and sets of texts
-  LMZIP_THREADS  as --threads              LMZIP_CORPORA  folder with standard texts in eval/
-  LMZIP_OFFLINE  as --offline, if it is 1  LMZIP_ISA      instructions: scalar, avx2, ...
-  LMZIP_LEVEL    1 to 9, as -1 to -9       LMZIP_OPT      options to begin with, as '-9 --solid'
+Environment (options on the command line take precedence):
+  LMZIP_MODEL    same as --model           LMZIP_HOME     folder of models and sets of texts
+  LMZIP_THREADS  same as --threads         LMZIP_CORPORA  folder with standard texts in eval/
+  LMZIP_OFFLINE  1 is --offline            LMZIP_ISA      instruction set: scalar, avx2, ...
+  LMZIP_LEVEL    1 to 9, as -1 to -9       LMZIP_OPT      default options, such as '-9 --solid'
 
 \b
-Exit codes: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 interrupted.
 """
 
 
@@ -112,7 +112,7 @@ def _standing_options() -> list[str]:
         raise click.UsageError(f"LMZIP_OPT: {reason}") from None
     files = values.get("files")
     if (isinstance(files, tuple) and files) or "--" in words:
-        raise click.UsageError("LMZIP_OPT: may hold options only, no files")
+        raise click.UsageError("LMZIP_OPT: only options are allowed, no files")
     return words
 
 
@@ -124,7 +124,7 @@ def _standing_level(options: dict[str, Any], context: click.Context) -> int | No
         level: int | None = options["level"]
         return level
     if text not in map(str, range(1, 10)):
-        raise click.UsageError(f"LMZIP_LEVEL: {text!r} is no level from 1 to 9")
+        raise click.UsageError(f"LMZIP_LEVEL: {text!r} is not a level from 1 to 9")
     if context.get_parameter_source("model") is _COMMAND_LINE:
         return None
     return int(text)
@@ -139,7 +139,7 @@ class _Code(click.Command):
 
 @click.group(cls=_Lmzip, add_help_option=False)
 def lmzip() -> None:
-    """Lossless text compression by language models."""
+    """Lossless text compression with language models."""
 
 
 @lmzip.command("code", cls=_Code, hidden=True, epilog=_EPILOG)
@@ -170,49 +170,51 @@ def lmzip() -> None:
     "byte_range",
     metavar="START[:LENGTH]",
     callback=parse_range,
-    help="With -d: only these bytes of the contents (1M:64k; -500: the last 500); blocks without "
-    "them are not decoded.",
+    help="With -d: write only these bytes of the contents, such as 1M:64k; -500 means the last 500 "
+    "bytes. Blocks outside the range are not decoded.",
 )
 @click.option(
     "-f",
     "--force",
     is_flag=True,
-    help="Overwrite files, and write to a terminal; with -dc, copy what is no archive.",
+    help="Overwrite files, and write to a terminal. With -dc, copy files that are not archives.",
 )
 @click.option(
-    "-r", "--recursive", is_flag=True, help="Work on the files in folders, and in those below."
+    "-r", "--recursive", is_flag=True, help="Work on the files in folders and their subfolders."
 )
 @click.option(
     "--output-dir",
     metavar="DIR",
     type=FilePath(),
-    help="Write the outputs into DIR; those of -r keep their folders there.",
+    help="Write the outputs into DIR. With -r, they keep their subfolders.",
 )
 @click.option(
     "--exclude-compressed",
     is_flag=True,
-    help="Leave out files whose endings say that they are compressed: .gz, .zip, .jpg and others.",
+    help="Leave out files with the suffix of a compressed format: .gz, .zip, .jpg and others.",
 )
 @click.option(
     "--files-from",
     metavar="LIST",
     type=FilePath(standard=True),
-    help="Work on the files that LIST names, too, one on each line; - is standard input.",
+    help="Also work on the files that LIST names, one on each line; - is standard input.",
 )
 @click.option("-0", "--null", is_flag=True, help="The names in LIST end in NUL bytes.")
 @click.option(
     "--benchmark",
     metavar="[LEVELS]",
     callback=parse_levels,
-    help="Or -b[LEVELS]: measure sizes and speeds of levels on the files; -b1-3, -b1,5.",
+    help="Measure sizes and speeds of levels on the files. The short form is -b[LEVELS], such as "
+    "-b1-3 or -b1,5.",
 )
 @click.option(
     "--rsyncable",
     is_flag=True,
-    help="Cut blocks where the text says so, so that a small change changes a block or two.",
+    help="Choose block boundaries by the text, so that a small change in a file changes only a "
+    "block or two of its archive.",
 )
-@click.option("-v", "--verbose", count=True, help="Say what was done.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("-v", "--verbose", count=True, help="Report what was done.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @coding_options
 @side_options
 @click.option(
@@ -227,11 +229,11 @@ def lmzip() -> None:
 )
 @click.help_option("-h", "--help")
 def code(files: tuple[str, ...], **options: Any) -> None:
-    """Compress or decompress FILEs by language models.
+    """Compress or decompress FILEs with language models.
 
     FILE becomes FILE.lmz, and FILE.lmz becomes FILE. With no FILE, or when FILE is -, standard
-    input goes to standard output. Input files are kept. -d FILE is -d FILE.lmz, too, where there
-    is no FILE.
+    input goes to standard output. Input files are kept. If FILE does not exist, -d FILE
+    decompresses FILE.lmz.
     """
     context = click.get_current_context()
     options["level"] = _standing_level(options, context)

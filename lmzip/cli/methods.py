@@ -45,24 +45,27 @@ def document_options(function: F) -> F:
     return apply(
         [
             click.option("--field", metavar="NAME",
-                         help="Measure this field of every row of *.jsonl, *.ndjson and *.json "
-                              "(also with .gz, .bz2, .xz, .zst or .lmz behind), *.parquet and "
-                              "hf:// data, and not the files as they are."),
+                         help="Measure this field of every row of *.jsonl, *.ndjson, *.json (also "
+                              "followed by .gz, .bz2, .xz, .zst or .lmz), *.parquet and hf:// "
+                              "data, instead of whole files."),
             click.option("--limit", type=click.IntRange(1), metavar="N",
-                         help="The first N documents only."),
-            click.option("--join", is_flag=True, help="All documents as one."),
+                         help="Use only the first N documents."),
+            click.option("--join", is_flag=True, help="Join all documents into one."),
             click.option("--protocol", type=click.Choice(["codec", "lm-eval", "cril"]),
                          default="codec", show_default=True,
-                         help="Windows as archives have them, or as others count (ideal bits)."),
+                         help="Cut windows as archives do (codec), or by the rules of another "
+                              "tool, which gives ideal bits."),
             click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
-                         default="float32", show_default=True, help="Of models in float."),
+                         default="float32", show_default=True,
+                         help="Number format of float models."),
             click.option("--squeezed", is_flag=True,
-                         help="Count packs as their compressed weights where a model is counted, "
-                              "too ('lmzip lab squeeze'); takes a while for large ones."),
-            click.option("--decode", is_flag=True, help="Decode every archive and compare."),
+                         help="Where a model's size is counted, count its compressed weights "
+                              "('lmzip lab squeeze'). This takes long for large models."),
+            click.option("--decode", is_flag=True, help="Verify every archive by decoding it."),
             click.option("--results", metavar="FILE", type=FilePath(dir_okay=False),
-                         help="Keep measurements here; do not make those again that it holds."),
-            click.option("-q", "--quiet", is_flag=True, help="No progress, no notices."),
+                         help="Store measurements in FILE, and do not make again "
+                              "those that it already holds."),
+            click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices."),
         ],
         function,
     )  # fmt: skip
@@ -88,7 +91,7 @@ def find_given_documents(paths: tuple[str, ...], given: dict[str, Any], outcome:
     # What shows the texts is no more public than they are.
     given["within"] = shared_mode(os.stat(file) for file in places.files if os.path.exists(file))
     if places.repeated:
-        outcome.notice(f"named twice, counted once: {_some(places.repeated)}")
+        outcome.notice(f"named more than once, counted once: {_some(places.repeated)}")
     for problem in places.unreadable:
         outcome.fail(problem)
     return documents
@@ -224,7 +227,7 @@ def measure_all(
     for name, problem in unreadable.items():
         outcome.fail(problem, name)
     if empty:
-        outcome.notice(f"empty, left out: {_some(list(empty))}")
+        outcome.notice(f"left out because empty: {_some(list(empty))}")
     if not done and not outcome.failures:
         outcome.fail("all documents are empty")
     return done
@@ -237,7 +240,7 @@ def _is_new(method: Method, seen: dict[str, str], outcome: Outcome) -> bool:
     key = result_key("", method.identity, method.settings)
     if key in seen:
         same = "" if seen[key] == method.name else f" (as {seen[key]})"
-        outcome.notice(f"named twice, measured once: {method.name}{same}")
+        outcome.notice(f"named more than once, measured once: {method.name}{same}")
         return False
     name, number = method.name, 1
     while method.name in seen.values():

@@ -35,7 +35,9 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--known", is_flag=True, help="What can be pulled: sizes, licences and levels.")
+@click.option(
+    "--known", is_flag=True, help="Show what can be pulled, with sizes, licences and levels."
+)
 @click.help_option("-h", "--help")
 def list_models(known: bool) -> None:
     """Show installed and known models."""
@@ -55,7 +57,7 @@ def list_models(known: bool) -> None:
         about = entry.about if entry is not None else "added here"
         mark = "*" if name == default_name() else " "
         print(f"{mark} {clean(name):24} {state:>14}  {about}")
-    print("(* is used when -m names none)")
+    print("(* is the default model)")
 
 
 def _list_known() -> None:
@@ -70,7 +72,7 @@ def _list_known() -> None:
             f"{model.name:24} {sizes[0]:>9} {sizes[1]:>9}  {model.licence.split()[0]:12} "
             f"{model.levels:8} {source}"
         )
-    print("(~: reckoned from the number of parameters, two bytes each to fetch, one in the pack)")
+    print("(~ is an estimate: two bytes to fetch and one byte in the pack for each parameter)")
 
 
 def _megabytes(size: int | None, parameters: int, bytes_each: int) -> str:
@@ -81,17 +83,19 @@ def _megabytes(size: int | None, parameters: int, bytes_each: int) -> str:
 
 @models.command()
 @click.argument("name", type=ModelName())
-@click.option("--name", "as_name", metavar="NAME", help="With hf: names, what to call it here.")
-@click.option("-f", "--force", is_flag=True, help="Fetch again even if it is there.")
-@click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE", help="Never touch the network.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option(
+    "--name", "as_name", metavar="NAME", help="Local name of a model that is pulled by an hf: name."
+)
+@click.option("-f", "--force", is_flag=True, help="Fetch again a model that is already there.")
+@click.option("--offline", is_flag=True, envvar="LMZIP_OFFLINE", help="Do not use the network.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress.")
 @click.help_option("-h", "--help")
 def pull(name: str, as_name: str | None, force: bool, offline: bool, quiet: bool) -> None:
     """Fetch a model and convert it.
 
     NAME is a known model ('lmzip models list --known'), or any model of the Hugging Face hub whose
-    family is supported: hf:OWNER/NAME, hf:OWNER/NAME@REVISION, or one GGUF file of a repository,
-    hf:OWNER/NAME:FILE.gguf. HF_TOKEN, HF_ENDPOINT and proxies are taken from the environment.
+    family is supported: hf:OWNER/NAME, hf:OWNER/NAME@REVISION, or hf:OWNER/NAME:FILE.gguf for one
+    GGUF file of a repository. HF_TOKEN, HF_ENDPOINT and proxies are taken from the environment.
     """
     from ..models.hub import PREFIX
 
@@ -104,7 +108,7 @@ def pull(name: str, as_name: str | None, force: bool, offline: bool, quiet: bool
 
         pack = store.pull_from_hub(name, as_name, force=force, progress=progress, notice=notice)
     elif as_name is not None:
-        raise click.UsageError("--name goes with hf: names; known models have theirs")
+        raise click.UsageError("--name can only be used with hf: names")
     else:
         pack = store.pull(name, force=force, progress=progress)
     if not quiet:
@@ -113,14 +117,15 @@ def pull(name: str, as_name: str | None, force: bool, offline: bool, quiet: bool
 
 @models.command()
 @click.argument("source", type=FilePath(path_type=Path))
-@click.option("--name", help="Name of the new model; from SOURCE if not given.")
-@click.option("-f", "--force", is_flag=True, help="Replace a model of that name.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--name", help="Name of the new model.  [default: from SOURCE]")
+@click.option("-f", "--force", is_flag=True, help="Replace an installed model of that name.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress.")
 @click.help_option("-h", "--help")
 def add(source: Path, name: str | None, force: bool, quiet: bool) -> None:
-    """Convert SOURCE: a GGUF file, or a folder with config.json, tokenizer.json, *.safetensors.
+    """Convert SOURCE into a model and install it.
 
-    A pack (*.lmzpack) is installed as it is.
+    SOURCE is a GGUF file, or a folder with config.json, tokenizer.json and *.safetensors. A pack
+    (*.lmzpack) is installed as it is.
     """
     base = source.resolve().name.removesuffix(".gguf").removesuffix(".lmzpack")
     chosen = name or base.lower()
@@ -133,7 +138,10 @@ def add(source: Path, name: str | None, force: bool, quiet: bool) -> None:
 @click.argument("name", type=ModelName())
 @click.help_option("-h", "--help")
 def model_info(name: str) -> None:
-    """Show a model's shape, identity and licence; the hash of an installed one is checked."""
+    """Show a model's shape, identity and licence.
+
+    The weights of an installed model are verified.
+    """
     from ..models.registry import known_models
 
     store = _store()
@@ -155,7 +163,9 @@ def model_info(name: str) -> None:
     if squeezed is None:
         print(f"  squeezed     not known yet ('lmzip lab squeeze {name}')")
     else:
-        print(f"  squeezed     {squeezed / 1e6:.3f} MB: what a decoder needs, compressed")
+        print(
+            f"  squeezed     {squeezed / 1e6:.3f} MB, the compressed form of what a decoder needs"
+        )
     print(
         f"  shape        {config.layers} layers, width {config.width}, "
         f"{config.heads}/{config.kv_heads} heads of {config.head_width}, "

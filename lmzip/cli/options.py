@@ -41,7 +41,7 @@ class FilePath(click.Path):
         if not os.fspath(value):
             self.fail("a file name is empty", param, ctx)
         if os.fspath(value) == "-" and not self._standard:
-            self.fail("- is no standard stream here (./- names a file)", param, ctx)
+            self.fail("- is not accepted as a standard stream here (./- names a file)", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -78,7 +78,7 @@ def parse_size(ctx: click.Context, parameter: click.Parameter, value: str | None
     unit = text[-1:] if text[-1:] in ("k", "m", "g") else ""
     number = text.removesuffix(unit) if unit else text
     if not number.isdecimal() or len(number) > 18:
-        raise click.BadParameter(f"{value!r} is no size (such as 262144, 256k or 4M)")
+        raise click.BadParameter(f"{value!r} is not a size (such as 262144, 256k or 4M)")
     return int(number) * _UNITS[unit]
 
 
@@ -95,12 +95,12 @@ def parse_time(ctx: click.Context, parameter: click.Parameter, value: str | None
     unit = text[-1:] if text[-1:] in _SECONDS else ""
     number = text.removesuffix(unit) if unit else text
     if not number.isdecimal() or len(number) > 12:
-        raise click.BadParameter(f"{value!r} is no time (such as 90s, 10m, 2h, 1d or none)")
+        raise click.BadParameter(f"{value!r} is not a time (such as 90s, 10m, 2h, 1d or none)")
     return float(int(number) * _SECONDS[unit])
 
 
 def time_limit_option(function: F) -> F:
-    """How long decoding may take, as reckoned from headers."""
+    """How long decoding may take, as estimated from headers."""
     return click.option(
         "--time-limit", metavar="TIME", callback=parse_time,
         help="Refuse to decompress an archive if that would take longer than TIME (90s, 10m, 2h, "
@@ -170,7 +170,7 @@ def coding_options(function: F) -> F:
 
 
 def side_options(function: F) -> F:
-    """What the decoder knows besides, and what it thinks."""
+    """Side information, and how to generate tokens."""
     return apply(
         [
             click.option("--given", metavar="FILE", multiple=True,

@@ -1,4 +1,4 @@
-"""`lmzip pair`: two files in one, the second given the first."""
+"""`lmzip pair`: two files in one archive, the second given the first."""
 
 from __future__ import annotations
 
@@ -26,22 +26,27 @@ _STANDARD = "-"
 
 @click.command("pair")
 @click.argument("paths", metavar="FIRST SECOND", nargs=-1, type=FilePath(standard=True))
-@click.option("-o", "--output", metavar="FILE", help="The file that holds both.",
+@click.option("-o", "--output", metavar="FILE", help="Write the pair to FILE.",
               type=FilePath(standard=True, dir_okay=False, path_type=Path))  # fmt: skip
-@click.option("-d", "--decompress", is_flag=True, help="Take a pair apart: PAIR FIRST SECOND.")
+@click.option(
+    "-d",
+    "--decompress",
+    is_flag=True,
+    help="Write the two files of a pair again: PAIR FIRST SECOND.",
+)
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
-@click.option("-v", "--verbose", is_flag=True, help="Say what was done.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("-v", "--verbose", is_flag=True, help="Report what was done.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @coding_options
 @model_options
 @time_limit_option
 @click.help_option("-h", "--help")
 def pair(paths: tuple[str, ...], **given: Any) -> None:
-    """Two files in one: FIRST, and SECOND coded given FIRST.
+    """Write two files to one archive: FIRST, and SECOND coded given FIRST.
 
-    `lmzip -d` of the file gives both, one behind the other; `lmzip pair -d PAIR FIRST SECOND`
-    writes them as they were, and notices if the second has been cut off. - is standard input or,
-    behind -o, output.
+    'lmzip -d' of the archive gives both, one after the other. 'lmzip pair -d PAIR FIRST SECOND'
+    writes the two files, and fails if the second one is missing. - is standard input or, after
+    -o, standard output.
     """
     from .choices import chosen_models
 
@@ -60,7 +65,7 @@ def _free(path: Path, force: bool) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a directory")
     if path.exists() and replaces(path) and not force:
-        raise FileExistsError(errno.EEXIST, "exists already (-f overwrites it)", str(path))
+        raise FileExistsError(errno.EEXIST, "already exists (-f overwrites it)", str(path))
     return path
 
 
@@ -75,7 +80,7 @@ def _read(name: str) -> bytes:
 def _refuse_same(target: Path, inputs: Iterable[str]) -> None:
     files = (Path(name) for name in inputs if name != _STANDARD)
     if any(path.exists() and target.exists() and target.samefile(path) for path in files):
-        raise UsageError(f"{target} would replace what is read")
+        raise UsageError(f"{target} would replace an input file")
 
 
 def _put_together(
@@ -85,7 +90,7 @@ def _put_together(
     from .files import standard_output
 
     if paths.count(_STANDARD) > 1:
-        raise UsageError("standard input is read once")
+        raise UsageError("standard input can only be read once")
     target, force = given["output"], given["force"]
     with contextlib.ExitStack() as stack:
         if str(target) == _STANDARD:
@@ -108,7 +113,7 @@ def _put_together(
 
 
 def _on_and_on(bar: CodingBar) -> Callable[[int, int], None]:
-    """Progress of one file behind another: each begins with 0 again."""
+    """Progress of one file after another: each begins with 0 again."""
     before = content = archive = archived = 0
 
     def progress(content_bytes: int, archive_bytes: int) -> None:
@@ -125,7 +130,9 @@ def _take_apart(paths: tuple[str, ...], models: Any, given: dict[str, Any]) -> N
     from ..codec import split_pair
 
     if _STANDARD in paths[1:]:
-        raise UsageError("two files are written; `lmzip -dc PAIR` gives one behind the other")
+        raise UsageError(
+            "two files are needed to write to; 'lmzip -dc PAIR' writes one after the other"
+        )
     targets = [_free(Path(path), given["force"]) for path in paths[1:]]
     if len({os.path.realpath(target) for target in targets}) == 1:
         raise UsageError("both files of the pair would have the same name")

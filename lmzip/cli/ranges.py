@@ -22,8 +22,8 @@ class ByteRange:
     """None: all up to the end."""
 
     def within(self, content_bytes: int) -> tuple[int, int]:
-        """First byte and end, of contents of that many bytes. Raises UsageError if it begins behind
-        their end; where it would end behind it, it ends there."""
+        """First byte and end, of contents of that many bytes. Raises UsageError if it begins after
+        their end; where it would end after it, it ends there."""
         start = self.start if self.start >= 0 else max(0, content_bytes + self.start)
         if start > content_bytes:
             raise UsageError(
@@ -46,5 +46,5 @@ def parse_range(
     length = parse_size(ctx, parameter, second) if second else None
     assert start is not None
     if backwards and not start:
-        raise click.BadParameter(f"{value!r}: there is no byte -0")
+        raise click.BadParameter(f"{value!r}: -0 is not a position")
     return ByteRange(-start if backwards else start, length)

@@ -1,4 +1,4 @@
-"""`lmzip scaling`: bits of X given Y against parameters and against thoughts."""
+"""`lmzip scaling`: bits of X given Y against parameters and against generated tokens."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["scaling"]
 
 _PATH = FilePath(exists=True, path_type=Path)
 _OWN = ("given", "think")
-"""Options about side information that this command has in a form of its own."""
+"""Options for side information that this command defines itself."""
 
 
 def _thinking_options(function: F) -> F:
-    """How to think, as when compressing."""
+    """How to generate tokens, as when compressing."""
 
     @side_options
     def holder() -> None: ...
@@ -40,13 +40,15 @@ def _thinking_options(function: F) -> F:
 
 @click.command("scaling")
 @click.argument("x", type=_PATH)
-@click.option("--given", "y", type=_PATH, required=True, help="What decoding takes too.")
+@click.option(
+    "--given", "y", type=_PATH, required=True, help="Side information, which decoding needs too."
+)
 @click.option(
     "--think",
     metavar="T,T,...",
     default="0",
     show_default=True,
-    help="Numbers of tokens that the model writes first, 0 for none.",
+    help="Numbers of tokens that the model generates before X; 0 is none.",
 )
 @_thinking_options
 @click.option(
@@ -54,36 +56,40 @@ def _thinking_options(function: F) -> F:
     "controls",
     type=click.Choice(["filler", "shuffled", "other"]),
     multiple=True,
-    help="Beside every thought: a filler of that length, its own tokens in another order, or what "
-    "was thought about the next item. May be repeated.",
+    help="Also measure a control for every number of generated tokens: as many tokens of filler, "
+    "the generated tokens in another order, or those generated for the next item. May be repeated.",
 )
-@click.option("--filler", default=".", show_default=True, help="Repeated by --control filler.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N items only.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@click.option(
+    "--filler", default=".", show_default=True, help="Text that --control filler repeats."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Use only the first N items.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 @click.option(
     "--plot",
     metavar="FILE",
     type=FilePath(dir_okay=False, path_type=Path),
-    help="Draw bits against computation: an SVG file.",
+    help="Draw bits against computation in an SVG file.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @coding_options
 @models_options
 @click.help_option("-h", "--help")
 def scaling(x: Path, y: Path, **given: Any) -> None:
-    """Bits of X given Y, against parameters (-m, several times) and against thoughts (--think).
+    """Measure the bits of X given Y for models of several sizes and numbers of generated tokens.
 
-    X and Y are two files, two JSON Lines files of equally many lines, or two folders of equally
-    many files: each line or file of X is an item, coded given its counterpart.
+    The option -m may be repeated, and --think takes several numbers. X and Y are two files, two
+    JSON Lines files with the same number of lines, or two folders with the same number of files.
+    Each line or file of X is an item, coded given its counterpart in Y.
 
-    Everything is coded given Y, in archives that are decoded and compared. Payload bits are x's
-    alone, file bits are all that somebody needs who has Y and the model (zstd, which `lmzip
-    --given` would take where it is shorter, stays out); ideal bits are what the predictions say,
-    without rounding to words of 32 bits. Computation is two operations a parameter and token
-    of Y, thoughts and X. Intervals are 95 % bootstrap intervals of the mean over items.
+    Everything is coded given Y, in archives that are decoded and compared. Payload bits are the
+    bits of X alone. File bits are everything that a decoder with Y and the model needs (zstd is not
+    tried here; 'lmzip --given' would use it where it is shorter). Ideal bits are the information of
+    X under the predictions, without rounding to words of 32 bits. Computation is two operations for
+    each parameter and each token of Y, of the generated tokens and of X. Intervals are 95 %
+    bootstrap intervals of the mean over items.
 
-    Controls tell the model what to think. Their archives decode only for who has been told the
-    same: their bits are for X alone.
+    In a control, the model is given other tokens instead of those that it generates. Archives of
+    controls decode only with the same tokens, so their bits are for X alone.
     """
     from ..complexity.scaling import exchange_rates, scaling_points
     from ..report import markdown
@@ -93,11 +99,11 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
     think = _numbers(given["think"])
     refuse_overwriting(given, [str(p.resolve()) for p in (x, y)])
     if given["controls"] and not max(think):
-        raise UsageError("--control needs a thought (--think) to stand beside")
+        raise UsageError("--control needs --think with a number above 0")
     if not given["filler"]:
         raise UsageError("--filler is empty")
     if "filler" not in given["controls"]:
-        refuse_options(["filler"], "only for --control filler")
+        refuse_options(["filler"], "this option is only for --control filler")
     if given["plot"]:
         from ..report.plots import require_matplotlib
 
@@ -107,8 +113,8 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
     names = dict.fromkeys(given["model"]) or (None,)
     chosen = {str(chosen_parameters(given, name)[1]) for name in names}
     if len(chosen) > 1 and not given["quiet"]:
-        say("models code with different windows and streams here; a level, such as -3, makes them "
-            "alike")  # fmt: skip
+        say("the models code with different windows and streams; a level, such as -3, makes them "
+            "the same")  # fmt: skip
     points: list[ScalingPoint] = []
     for name in names:
         model, parameters = chosen_model(given | {"model": name})
@@ -119,7 +125,7 @@ def scaling(x: Path, y: Path, **given: Any) -> None:
         ):  # fmt: skip
             points.append(point)
             if not given["quiet"]:
-                done = f"{point.model}, T = {point.think}, {point.kind}"
+                done = f"{point.model}, T = {point.think}, {_shown(point.kind)}"
                 say(f"{done}: {point.mean('ideal_bits'):,.1f} bits")
     rates = exchange_rates(points)
     if given["plot"]:
@@ -137,9 +143,9 @@ def _numbers(text: str) -> list[int]:
     try:
         found = sorted({int(part) for part in text.split(",")})
     except ValueError:
-        raise UsageError(f"--think {text!r}: not numbers with commas between") from None
+        raise UsageError(f"--think {text!r}: not a list of numbers separated by commas") from None
     if found[0] < 0:
-        raise UsageError("--think: no number may be below 0")
+        raise UsageError("--think: numbers must not be negative")
     return found
 
 
@@ -170,6 +176,11 @@ def _items(x: Path, y: Path) -> list[Item]:
     return [Item(name, a, b) for (name, a), (_, b) in zip(*parts, strict=True)]
 
 
+def _shown(kind: str) -> str:
+    """The word for people of a point's kind, which is "thought" in JSON."""
+    return "generated" if kind == "thought" else kind
+
+
 def _interval(ends: tuple[float, float], items: int) -> str:
     """Of a mean over so many; one says nothing of others."""
     return f"{ends[0]:,.1f} to {ends[1]:,.1f}" if items > 1 else "-"
@@ -182,18 +193,18 @@ def _tables(points: Sequence[ScalingPoint], rates: Sequence[Exchange]) -> list[T
     rows: list[tuple[Any, ...]] = []
     for p in points:
         rows.append((
-            p.model, p.parameters / 1e6, p.think, p.kind, p.mean("payload_bits"),
+            p.model, p.parameters / 1e6, p.think, _shown(p.kind), p.mean("payload_bits"),
             p.mean("file_bits"), p.mean("ideal_bits"), _interval(p.interval("ideal_bits"), count),
             p.mean("flops") / 1e9,
         ))  # fmt: skip
-    columns = ("model", "parameters, M", "T", "thinks", "payload bits", "file bits", "ideal bits",
+    columns = ("model", "parameters, M", "T", "kind", "payload bits", "file bits", "ideal bits",
                "95 % of ideal", "GFLOP")  # fmt: skip
     note = f"Means over {count} item{'s' if count > 1 else ''}, each coded given its y."
     odd = sum(not item.modelled for p in points for item in p.items)
     if odd:
-        note += f" {odd} archives hold an item that the model makes longer: stored, or zstd's."
+        note += f" {odd} archives hold an item that the model makes longer; it is stored or zstd's."
     if any(p.kind != "thought" for p in points):
-        note += " Controls: bits of x alone, for who has been told what to think."
+        note += " Bits of controls are for x alone, for a decoder that has the same tokens."
     main = Table("Bits of X given Y", columns, tuple(rows), note, (0, 3, 0, 0, 1, 1, 2, 0, 6))
     rated: list[tuple[Any, ...]] = []
     for rate in rates:
@@ -206,12 +217,12 @@ def _tables(points: Sequence[ScalingPoint], rates: Sequence[Exchange]) -> list[T
             more, found["saved_bits"], _interval(found["saved_bits_interval"], count),
             found["more_flops"] / 1e9, found["saved_bits_per_gigaflop"],
         ))  # fmt: skip
-    of_rates = ("more of", "ideal bits saved", "95 %", "more GFLOP", "bits a GFLOP")
+    of_rates = ("more of", "ideal bits saved", "95 %", "more GFLOP", "bits per GFLOP")
     return [main, Table("Exchange rates", of_rates, tuple(rated), "", (0, 2, 0, 6, 2))]
 
 
 def _svg(points: Sequence[ScalingPoint]) -> str:
-    """Ideal bits against computation: a line a model, along its thoughts; controls dashed."""
+    """Ideal bits against computation: a curve for each model, controls dashed."""
     from ..report.curves import Curve, curves_figure, standalone_svg
 
     curves = []
@@ -225,5 +236,5 @@ def _svg(points: Sequence[ScalingPoint]) -> str:
             [low for low, _ in ends], [high for _, high in ends],
             colour=models.index(model), dashed=kind != "thought",
         ))  # fmt: skip
-    labels = ("floating-point operations an item", "ideal bits of x given y and thoughts")
+    labels = ("floating-point operations per item", "ideal bits of x given y and generated tokens")
     return standalone_svg(curves_figure("Scaling", labels, curves, logarithmic=True))

@@ -1,4 +1,4 @@
-"""`lmzip schemes`: who pays for reasoning, five ways."""
+"""`lmzip schemes`: the cost of a file with generated tokens, by five coding schemes."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _PAYLOAD_BYTES = 1024
     "--payload",
     metavar="FILE",
     type=FilePath(exists=True, dir_okay=False, path_type=Path),
-    help="What scheme E carries in the bits it gets back.  [default: 1 kB of noise]",
+    help="File that scheme E carries in the bits it gets back.  [default: 1 kB of noise]",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @side_options
 @coding_options
 @model_options
 @click.help_option("-h", "--help")
 def schemes(file: Path, **given: Any) -> None:
-    """What FILE costs given what the model thinks, by who pays for the thought.
+    """Show what FILE costs given tokens that the model generates, by coding scheme.
 
     \b
-    A  one chain of thought, which the decoder draws again
+    A  one chain of generated tokens, which the decoder generates again
     B  a mixture of K such chains, weighted by how well they predict
     C  the best of K chains, and its number
     D  a chain that is sent
-    E  D, with the bits of the choice given back: they carry another file
+    E  D, where the choice of the chain carries the bits of another file
 
-    T, the seed and, where one is chosen, the chain are paid for; the prompt and how many chains
-    there are must be agreed on before. D and E are counted in whole words of 32 bits, and E's
-    thought is another one than D's.
+    The bits count T, the seed and, where a chain is chosen, its number. The prompt and the number
+    of chains must be agreed on beforehand. D and E are counted in whole words of 32 bits, and E
+    sends another chain than D.
 
-    All are codes: somebody who has the model and --given decodes FILE. D and E are coded and
-    decoded here to make sure. FILE is one stream, without mixing and without a container.
+    All schemes are codes: a decoder with the model and --given can decode FILE. D and E are coded
+    and decoded here to verify that. FILE is one stream, without mixing and without a container.
     """
     from ..codec import ThoughtPlan
     from ..complexity.schemes import Situation, scheme_bits
@@ -55,16 +55,16 @@ def schemes(file: Path, **given: Any) -> None:
     from .choices import chosen_model
     from .side import chosen_side, chosen_side_parameters
 
-    refuse_options(("block_size", "no_mix", "solid"), "schemes are one stream, without mixing")
+    refuse_options(("block_size", "no_mix", "solid"), "schemes code one stream, without mixing")
     data = file.read_bytes()
     if not data:
         raise UsageError(f"{file} is empty")
     thoughts = chosen_side_parameters(given).thoughts
     side = chosen_side(given)
     if thoughts is None or side is None:
-        raise UsageError("--think says how long a thought is")
+        raise UsageError("--think is needed; it says how many tokens to generate")
     if thoughts.every:
-        raise UsageError("--think-every is for archives")
+        raise UsageError("--think-every can only be used for archives")
     model, parameters = chosen_model(given)
     window = parameters.window_for(model.engine.config.context)
     vocabulary, x = model.tokenizer.vocabulary, model.tokenizer.tokenize(data)

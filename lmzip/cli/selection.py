@@ -106,11 +106,11 @@ def select(
     names = list(files)
     listed = given["files_from"]
     if given["null"] and listed is None:
-        raise click.UsageError("--null goes with --files-from")
+        raise click.UsageError("--null needs --files-from")
     if listed is not None:
         names += names_of_list(str(listed), null=bool(given["null"]))
     if given["exclude_compressed"] and not compressing:
-        raise click.UsageError("--exclude-compressed is for compressing")
+        raise click.UsageError("--exclude-compressed can only be used when compressing")
 
     def wanted(name: str) -> bool:
         return name.endswith(suffix) != compressing

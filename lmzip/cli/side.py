@@ -23,7 +23,7 @@ THINKING = ("think", *_OF_THOUGHTS, "given_prefix", "given_always")
 
 
 def chosen_side(given: dict[str, Any]) -> SideInformation | None:
-    """What is given, or nothing to think about, or None."""
+    """The side information: the --given files, nothing (with --think alone), or None."""
     from ..codec import SideInformation
 
     if not given["given"]:
@@ -54,12 +54,12 @@ def _thoughts(given: dict[str, Any]) -> Thoughts | None:
                 raise UsageError(f"--{name.replace('_', '-')} needs --think")
         return None
     if _inverse(given["temperature"]) == 0 and (given["chains"] or 1) > 1:
-        raise UsageError("--chains: at a temperature of 0 all chains are the same")
+        raise UsageError("--chains: all chains are the same at temperature 0")
     before, _, behind = os.fsencode(given["prompt"] or "").partition(_PLACE)
     if _PLACE in behind:
-        raise UsageError("--prompt: there is one place to think, {think}")
+        raise UsageError("--prompt: {think} may occur only once")
     if max(len(before), len(behind)) > MAX_PROMPT_BYTES:
-        raise UsageError(f"a prompt has at most {MAX_PROMPT_BYTES:,} bytes")
+        raise UsageError(f"--prompt: each part may have at most {MAX_PROMPT_BYTES:,} bytes")
     return Thoughts(
         tokens=given["think"],
         chains=given["chains"] or 1,
@@ -82,4 +82,6 @@ def _inverse(temperature: str | None) -> int:
     m = 0 if value <= 0 else round(1 / value)
     if value == 0 or (1 <= m <= _GREATEST and abs(value - 1 / m) <= 0.01 / m):
         return m
-    raise UsageError(f"a temperature is 0 or 1/m, m from 1 to {_GREATEST}, not {temperature}")
+    raise UsageError(
+        f"--temperature must be 0 or 1/m with m from 1 to {_GREATEST}, not {temperature}"
+    )

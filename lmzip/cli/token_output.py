@@ -45,7 +45,7 @@ class TokenOutput:
                 continue
             folder = target if option == "plots" and target.is_dir() else target.parent
             if not os.access(folder, os.W_OK):
-                raise UsageError(f"{target}: cannot be written there")
+                raise UsageError(f"{target}: its folder is not writable")
         if self._given.get("html") or self._given.get("plots"):
             from ..report.plots import require_matplotlib
 
@@ -85,8 +85,8 @@ class TokenOutput:
         others = int((np.isnan(table.bits) & ~np.isnan(table.model_bits)).sum())
         if others:
             self._outcome.notice(
-                f"{document.name} ({method.name}): {others} of {len(table.ids)} tokens are in "
-                "blocks that are smaller without the model, and have no bits"
+                f"{document.name} ({method.name}): {others} of {len(table.ids)} tokens have no "
+                "bits, because their blocks are smaller without the model"
             )
         if self._writer is not None:
             self._writer.add(table)

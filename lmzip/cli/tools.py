@@ -43,13 +43,13 @@ USAGES = {
 Usage: lmzcat [OPTION]... [FILE]...
 Write the contents of archives to standard output.
 
-OPTIONs are those of lmzip; with -f, files that are no archives are copied.
+OPTIONs are those of lmzip. With -f, files that are not archives are copied.
 """,
     "lmzgrep": """\
 Usage: lmzgrep [OPTION]... [-e] PATTERN [FILE]...
-Look for PATTERN in the contents of archives, and in other files as they are.
+Search for PATTERN in the contents of archives, and in other files as they are.
 
-OPTIONs are those of grep, but for -r, -R, -d, --include and --exclude.
+OPTIONs are those of grep, except for -r, -R, -d, --include and --exclude.
 Exit codes: 0 a line matched, 1 none did, 2 something failed.
 """,
     "lmzless": """\
@@ -60,10 +60,10 @@ OPTIONs are those of less.
 """,
     "lmzdiff": """\
 Usage: lmzdiff [OPTION]... FILE1 [FILE2]
-Compare the contents of two files, of which each may be an archive.
+Compare the contents of two files. Each may be an archive.
 
-OPTIONs are those of diff. Without FILE2, FILE.lmz is compared with FILE.
-Exit codes: 0 the contents are equal, 1 they differ, 2 something failed.
+OPTIONs are those of diff. With one FILE, FILE.lmz is compared with FILE.
+Exit codes: 0 the contents are the same, 1 they differ, 2 something failed.
 """,
 }
 
@@ -240,7 +240,7 @@ def _diff(tool: Tool, words: list[str]) -> int:
         files = [name, plain if plain != name else name + SUFFIX]
         os.stat(files[1])  # raises where it is not there: its archive is the first file
     if len(files) != 2:
-        raise WordError("one or two files are compared; try 'lmzdiff --help'")
+        raise WordError("one or two files are needed; try 'lmzdiff --help'")
     program = tool.program("diff")
     with tempfile.TemporaryDirectory(prefix="lmzdiff-") as folder:
         paths, labels = [], []

@@ -1,4 +1,4 @@
-"""`lmzip train`: a model of one's own."""
+"""`lmzip train`: train a model on given texts."""
 
 from __future__ import annotations
 
@@ -26,36 +26,47 @@ _RECORD, _RECORDS = 1000, 100
 @click.command("train")
 @click.argument("corpora", metavar="PATH...", nargs=-1, required=True)
 @click.option("-o", "--output", "name", metavar="NAME", required=True, help="The new model's name.")
-@click.option("-m", "--model", metavar="NAME", help="The model to begin with.  [default: lmzip's]")
+@click.option("-m", "--model", metavar="NAME", help="Begin with this model.  [default: lmzip's]")
 @click.option(
     "--minutes",
     type=click.FloatRange(0.1, 10080),
     default=10.0,
     show_default=True,
-    help="How long to train, about.",
+    help="Train for about this long.",
 )
-@click.option("--tokens", type=click.IntRange(1), help="How much, instead of --minutes.")
-@click.option("--field", metavar="NAME", help="Of JSON Lines and Parquet, this field of every row.")
-@click.option("--from-scratch", is_flag=True, help="Begin with weights by chance, not the model's.")
-@click.option("--workers", type=click.Choice(["1", "2", "4"]), help="Processes.  [default: cores]")
+@click.option(
+    "--tokens", type=click.IntRange(1), help="Train on this many tokens, instead of --minutes."
+)
+@click.option(
+    "--field",
+    metavar="NAME",
+    help="In JSON Lines and Parquet files, train on this field of every row.",
+)
+@click.option(
+    "--from-scratch", is_flag=True, help="Begin with random weights, not those of the model."
+)
+@click.option(
+    "--workers", type=click.Choice(["1", "2", "4"]), help="Number of processes.  [default: cores]"
+)
 @click.option(
     "--compile",
     "compiled",
     is_flag=True,
-    help="Compile the network first: a minute or two, then faster. Needs a C++ compiler.",
+    help="Compile the network first. This takes a minute or two, makes training faster and "
+    "needs a C++ compiler.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of everything by chance.")
-@click.option("--restart", is_flag=True, help="Forget a training of that name that was stopped.")
-@click.option("-f", "--force", is_flag=True, help="Replace a model of that name.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no notices.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed for all random numbers.")
+@click.option("--restart", is_flag=True, help="Discard a stopped training run of that name.")
+@click.option("-f", "--force", is_flag=True, help="Replace an installed model of that name.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show progress or notices.")
 @click.help_option("-h", "--help")
 def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int:
     """Train a model on texts and install it as NAME, for 'lmzip -m NAME'.
 
-    PATHs are files, folders, patterns, columns of JSON Lines or Parquet. The last 2 % of the text
-    are held out. A run that was stopped goes on when the same command is given again, and gives the
-    same model. At the end, held-out text is compressed by the old and the new model and by zstd
-    with a dictionary trained on the same text.
+    PATHs are files, folders, patterns, and JSON Lines or Parquet files with --field. The last 2 %
+    of the text are held out. A run that was stopped continues when the same command is given again,
+    and gives the same model. At the end, the held-out text is compressed with the old model, with
+    the new model, and with zstd and a dictionary trained on the same text.
     """
     from ..errors import MissingPackageError, UsageError
     from ..extras import how_to_install
@@ -105,7 +116,7 @@ def train(corpora: tuple[str, ...], name: str, quiet: bool, **given: Any) -> int
     finally:
         bar.close()
     if pack is None:
-        print("lmzip: stopped; the same command goes on", file=sys.stderr)
+        print("lmzip: stopped; the same command continues the run", file=sys.stderr)
         return 130
     installed = store.install(pack, force=given["force"], within=within)
     training.forget()

@@ -143,7 +143,7 @@ def compress_stream(
     """
     parameters = parameters or CodingParameters()
     if parameters.solid and side is not None:
-        raise UsageError("solid archives take neither side information nor thoughts")
+        raise UsageError("solid archives cannot use side information or generated tokens")
     made = _Progress(write, progress)
     encoder = BlockEncoder(models, parameters, memory_limit, slice_rows, made.advance)
     if side is not None:

@@ -98,7 +98,7 @@ class BlockDecoder:
     @property
     def reference(self) -> ModelReference:
         if self._header.model is None:
-            raise CorruptError("a block needs a language model but the header names none")
+            raise CorruptError("a block needs a language model, but the header does not name one")
         return self._header.model
 
     @property
@@ -119,7 +119,7 @@ class BlockDecoder:
                 )
             if not model.identity.startswith(reference.identity):
                 raise ModelMismatchError(
-                    f"the archive needs the model {reference.name or 'of identity'} "
+                    f"the archive needs the model {reference.name or 'with identity'} "
                     f"{reference.identity.hex()}, not {model.name} {model.identity[:8].hex()}"
                 )
             if reference.window > model.engine.config.context:
@@ -185,7 +185,7 @@ class BlockDecoder:
         if not block.kind.mixed:
             return None
         if not self.reference.mixing:
-            raise CorruptError("a block uses mixing but the header says nothing of it")
+            raise CorruptError("a block uses mixing, but the header does not")
         if block.kind.given:
             side = self.conditioning.tokens
             return self._mixers.primed(self.model, self.reference, block.tokens, side)
@@ -268,12 +268,12 @@ def _required_side(
         return SideInformation.nothing()
     if reference.source == SideSource.BEFORE:
         if not before:
-            raise SideInformationError("the archives that this one needs before it are not there")
+            raise SideInformationError("the archives before this one, which it needs, are missing")
         return SideInformation.before(bytes(before[-MAX_DICTIONARY_BYTES:]))
     if side is None:
         raise SideInformationError(
-            f"the archive was made given {reference.length_bytes:,} bytes of hash "
-            f"{reference.digest.hex()}; it takes them to decode it (--given)"
+            f"the archive was made given {reference.length_bytes:,} bytes with hash "
+            f"{reference.digest.hex()}; decoding needs them (--given)"
         )
     side.require(reference)
     return side

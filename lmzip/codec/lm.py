@@ -66,7 +66,7 @@ def _code_round(
     except DeviceMemoryError as error:
         if len(jobs) == 1:
             raise
-        _log.warning("%s; going on with half of them", error)
+        _log.warning("%s; continuing with half as many", error)
         for half in (jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]):
             _code_round(engine, half, window, sinks, slice_rows, coding_threads, progress)
         return
@@ -170,7 +170,7 @@ def _decode(
 
 def _require_tokens(ids: Tokens, vocab: int) -> None:
     if int(ids.max()) >= vocab:
-        raise CorruptError("a token beyond the vocabulary was decoded")
+        raise CorruptError("a token outside the vocabulary was decoded")
 
 
 def _report(

@@ -168,7 +168,8 @@ def cache_bytes(
     longest = positions(int(lengths[0]))
     if longest >= _MOST_POSITIONS:
         raise MemoryLimitError(
-            f"with its thoughts a stream has {longest:,} positions, {_MOST_POSITIONS - 1:,} at most"
+            f"with generated tokens a stream has {longest:,} positions, the limit is "
+            f"{_MOST_POSITIONS - 1:,}"
         )
     ring = reference.window + reference.sinks + max(1, _CHUNK // rows)
     slots = -(-min(longest, ring) // 64) * 64

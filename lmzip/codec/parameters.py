@@ -66,9 +66,11 @@ class CodingParameters:
                 f"mixing bits must be between {low} and {high}, not {self.mixing_bits}"
             )
         if self.solid and self.rsyncable:
-            raise UsageError("the blocks of a solid archive all change with the contents before")
+            raise UsageError(
+                "a solid archive cannot be rsyncable: a change alters all later blocks"
+            )
         if self.solid and not (self.mixing_bits and self.streams_at_once):
-            raise UsageError("a solid archive needs mixing, and a number of streams at once")
+            raise UsageError("a solid archive needs mixing and a number of streams at once")
 
     def window_for(self, context: int) -> int:
         """The window for a model trained on `context` tokens. Raises UsageError if longer."""

@@ -84,8 +84,9 @@ class SideInformation:
         """Raise SideInformationError unless it is what an archive's header names."""
         if self.length_bytes != reference.length_bytes or self.digest != reference.digest:
             raise SideInformationError(
-                f"the archive was made given {reference.length_bytes:,} bytes of hash "
-                f"{reference.digest.hex()}, not {self.length_bytes:,} of {self.digest.hex()} "
+                f"the archive was made given {reference.length_bytes:,} bytes with hash "
+                f"{reference.digest.hex()}, not {self.length_bytes:,} bytes with hash "
+                f"{self.digest.hex()} "
                 "(--given)"
             )
 
@@ -104,11 +105,11 @@ class SideParameters:
         checks = [("prefix length", self.prefix_tokens or 0, 0, MAX_PREFIX_TOKENS)]
         if (t := self.thoughts) is not None:
             checks += [
-                ("length of a thought", t.tokens, 1, MAX_THOUGHT_TOKENS),
+                ("number of generated tokens", t.tokens, 1, MAX_THOUGHT_TOKENS),
                 ("number of chains", t.chains, 1, MAX_CHAINS),
                 ("inverse of the temperature", t.temperature, 0, MAX_TEMPERATURE),
                 ("seed", t.seed, 0, MAX_SEED),
-                ("distance of thoughts", t.every, 0, MAX_EVERY),
+                ("interval between generated tokens", t.every, 0, MAX_EVERY),
                 ("length of a prompt", max(len(t.before), len(t.behind)), 0, MAX_PROMPT_BYTES),
             ]
         for name, value, low, high in checks:
@@ -191,6 +192,6 @@ class Conditioning:
         thoughts = self.reference.thoughts
         if thoughts is not None and self._thoughts_crc(coding, memory_limit) != thoughts.crc:
             raise SideInformationError(
-                "the model does not think here what it thought when the archive was made, or the "
+                "the model did not generate the same tokens as when the archive was made, or the "
                 "archive is damaged"
             )

@@ -43,7 +43,7 @@ def require_work(
     work = block_work(model, side, tokens)
     if work > MAX_WORK:
         raise error(
-            f"a block of {tokens:,} tokens has the model read {work:,} for its thoughts; "
+            f"for a block of {tokens:,} tokens, the model would read {work:,} tokens; "
             f"the limit is {MAX_WORK:,}"
         )
 

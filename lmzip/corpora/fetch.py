@@ -47,7 +47,7 @@ def _sources(manifest: Manifest, origin: str | None) -> list[Source]:
         return list(manifest.sources)
     if "://" not in origin:
         if not Path(origin).exists():
-            raise CorpusError(f"{origin}: no such file or folder")
+            raise CorpusError(f"{origin}: there is no such file or folder")
         if Path(origin).is_dir():
             origin = f"{origin.rstrip('/')}/"
     is_file = origin.endswith(_ARCHIVES) or _last_part(origin) in (f.path for f in manifest.files)
@@ -137,7 +137,7 @@ def _members(
                 continue
             contents = tar.extractfile(member) if member.isreg() else None
             if contents is None:
-                raise CorpusError(f"{path} in {archive.name} is no plain file")
+                raise CorpusError(f"{path} in {archive.name} is not a regular file")
             with contents:
                 yield path, contents
 
@@ -151,7 +151,7 @@ def _from_archive(
         total = source.size_bytes or length or sum(f.size_bytes for f in missing.values())
         found_bytes, found = _copy(stream, archive, source.size_bytes, total, progress)
     if source.size_bytes not in (None, found_bytes):
-        raise CorpusError(f"{source.url}: not {source.size_bytes} bytes")
+        raise CorpusError(f"{source.url}: its length is not {source.size_bytes} bytes")
     if source.sha256 not in (None, found):
         raise CorpusError(
             f"{source.url}: SHA-256 {found[:16]}... instead of {(source.sha256 or '')[:16]}..."
@@ -163,7 +163,7 @@ def _from_archive(
     finally:
         archive.unlink()
     for path in missing:
-        raise CorpusError(f"{source.url}: there is no {path} in it")
+        raise CorpusError(f"{source.url}: it does not contain {path}")
 
 
 def _take(
@@ -209,6 +209,6 @@ def fetch_files(
     if missing:
         reason = "; ".join(failures) or "its manifest names no source (--from names one)"
         raise CorpusError(
-            f"{manifest.name}: {len(missing)} of {len(manifest.files)} files not had: {reason}"
+            f"{manifest.name}: {len(missing)} of {len(manifest.files)} files are missing: {reason}"
         )
     return files

@@ -94,13 +94,13 @@ def make_manifest(
     if there are no files.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder")
+        raise UsageError(f"{folder}: there is no such folder")
     if problem := check_name(name):
         raise UsageError(problem)
     excluded = leave_out.resolve() if leave_out is not None else None
     paths = [path for path in files_below(folder) if path.resolve() != excluded]
     if not paths:
-        raise UsageError(f"{folder}: there are no files in it")
+        raise UsageError(f"{folder}: it contains no files")
     total, done = sum(path.stat().st_size for path in paths), 0
     files = []
     for path in paths:

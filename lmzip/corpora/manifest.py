@@ -106,14 +106,14 @@ def check_name(name: str) -> str | None:
     """What is wrong with the name of a set, None if nothing is."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         return None
-    return f"{name!r} is no name of a set (letters, digits, '.', '_' and '-')"
+    return f"{name!r} is not a valid name of a set (letters, digits, '.', '_' and '-')"
 
 
 def check_path(path: str) -> str | None:
     """What is wrong with the path of a file below the folder of its set, None if nothing is."""
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts):
-        return f"{path!r} is no path below a folder"
+        return f"{path!r} is not a path below a folder"
     unfit = any(unicodedata.category(c) in ("Cc", "Cs") for c in path)
     if unfit or "\\" in path or re.match(r"[A-Za-z]:", path):
         return f"{path!r} has a character that a path in a manifest cannot have"
@@ -125,7 +125,7 @@ class _Table:
 
     def __init__(self, values: Any, where: str) -> None:
         if not isinstance(values, dict):
-            raise CorpusError(f"{where}: not a table")
+            raise CorpusError(f"{where}: this is not a table")
         self._left = dict(values)
         self.where = where
 
@@ -191,7 +191,7 @@ def _source(table: _Table) -> Source:
     except ValueError:  # brackets that hold no address
         scheme = ""
     if scheme not in ("http", "https", "file"):
-        raise table.fail(f"{url!r} is no http, https or file URL")
+        raise table.fail(f"{url!r} is not an http, https or file URL")
     size_bytes, sha256 = table.get("bytes", int), table.get("sha256", str)
     table.done()
     return Source(
@@ -208,7 +208,7 @@ def _local(table: _Table) -> LocalFiles:
     local = LocalFiles(root, table.texts("include"), table.texts("exclude"))
     table.done()
     if not local.include:
-        raise table.fail("'include' names no files")
+        raise table.fail("'include' does not name any files")
     return local
 
 
@@ -220,7 +220,7 @@ def parse_manifest(text: str, where: str, *, beside: Path | None = None) -> Mani
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{where}: not TOML ({error})") from None
+        raise CorpusError(f"{where}: this is not valid TOML ({error})") from None
     table = _Table(values, where)
     name = table.take("name", str)
     if problem := check_name(name):
@@ -235,12 +235,12 @@ def parse_manifest(text: str, where: str, *, beside: Path | None = None) -> Mani
     seen: set[str] = set()
     for file in files:
         if file.path in seen:
-            raise table.fail(f"{file.path!r} is there twice")
+            raise table.fail(f"{file.path!r} occurs twice")
         seen.add(file.path)
     if not files and local is None:
-        raise table.fail("it names no files")
+        raise table.fail("it does not name any files")
     if local is not None and (files or sources or folder is not None):
-        raise table.fail("'local' goes with neither files nor sources nor a folder")
+        raise table.fail("'local' cannot be combined with files, sources or a folder")
     place = None if folder is None else (beside or Path()) / folder
     return Manifest(name, about, licence, origin, files, sources, local, place)
 
@@ -250,7 +250,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError:
-        raise CorpusError(f"{path}: not UTF-8") from None
+        raise CorpusError(f"{path}: this is not valid UTF-8") from None
     return parse_manifest(text, str(path), beside=path.parent)
 
 

@@ -55,7 +55,7 @@ class CorpusStore:
         if target.endswith(".toml"):
             path = Path(target)
             if not path.is_file():
-                raise UsageError(f"{target}: no such manifest")
+                raise UsageError(f"{target}: there is no such manifest")
             return read_manifest(path)
         if target and "/" not in target and "\\" not in target:
             for folder in (_SHIPPED, self.folder):
@@ -63,7 +63,7 @@ class CorpusStore:
                     return read_manifest(path)
             if (path := Path(f"{target}.toml")).is_file():  # as `lmzip corpora make` leaves it
                 return read_manifest(path)
-        raise UsageError(f"{target!r} is no known set ('lmzip corpora list' shows them)")
+        raise UsageError(f"{target!r} is not a known set ('lmzip corpora list' shows them)")
 
     def manifests(self) -> list[Manifest]:
         """Those that come with lmzip, and those of other sets in the store."""
@@ -75,9 +75,9 @@ class CorpusStore:
             try:
                 own.append(read_manifest(path))
             except (CorpusError, UsageError) as error:
-                _LOG.warning("passed over: %s", error)
+                _LOG.warning("skipped: %s", error)
             except OSError as error:
-                _LOG.warning("%s: passed over: %s", path, error.strerror or error)
+                _LOG.warning("%s: skipped: %s", path, error.strerror or error)
         return [*shipped_manifests(), *own]
 
     def installed(self, manifest: Manifest) -> Path | None:
@@ -109,7 +109,7 @@ class CorpusStore:
         bad = [problem for file, path in places if (problem := problem_of(file, path))]
         if bad:
             raise CorpusError(
-                f"{manifest.name}: {len(bad)} of {len(places)} files are missing or not right "
+                f"{manifest.name}: {len(bad)} of {len(places)} files are missing or differ "
                 f"({bad[0]}); 'lmzip corpora get {target}' fetches it"
             )
         return [(f"{manifest.name}/{file.path}", path) for file, path in places]
@@ -144,21 +144,21 @@ class CorpusStore:
 
         name, target = manifest.name, self.folder / manifest.name
         if manifest.local is not None:
-            raise UsageError(f"{name} is a set of files that this machine has; nothing to fetch")
+            raise UsageError(f"{name} is a set of files of this machine and is not fetched")
         shipped = {known.name: known for known in shipped_manifests()}
         if name in shipped and shipped[name].files != manifest.files:
-            raise UsageError(f"{name!r} is the name of another set, which comes with lmzip")
+            raise UsageError(f"{name!r} is the name of another set, which is part of lmzip")
         with self._lock(name):
             if target.is_dir() and not force:
                 bad = list(self.verify(manifest, target))
                 if bad:
                     raise CorpusError(
-                        f"{target}: {len(bad)} files missing or not right (--force fetches it anew)"
+                        f"{target}: {len(bad)} files are missing or differ (--force fetches again)"
                     )
                 self._keep(manifest, known=name in shipped)
                 return target
             if self.offline and needs_network(manifest, origin):
-                raise CorpusError(f"{name} is not here, and this is offline")
+                raise CorpusError(f"{name} is not installed, and offline mode is on")
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".get-") as work:
                 files = fetch_files(manifest, Path(work), origin=origin, progress=progress)
                 if target.exists():

@@ -70,13 +70,15 @@ class ModelConfig:
             if list(self.ngrams) != sorted(set(self.ngrams)) or not all(
                 isinstance(n, int) and 2 <= n <= NGRAM_ORDERS for n in self.ngrams
             ):
-                raise CorruptError(f"model config: ngrams={self.ngrams!r} are no ascending orders")
+                raise CorruptError(
+                    f"model config: ngrams={self.ngrams!r} are not in ascending order"
+                )
             if not all(isinstance(n, int) for n in sizes) or not (
                 1 <= sizes[0] <= 1 << 24 and 1 <= sizes[1] <= 1 << 10
             ):
-                raise CorruptError(f"model config: n-gram tables of {sizes!r} are out of range")
+                raise CorruptError(f"model config: n-gram table sizes {sizes!r} are out of range")
         elif sizes != (0, 0):
-            raise CorruptError("model config: n-gram tables without n-grams")
+            raise CorruptError("model config: there are n-gram tables, but no n-grams")
         if not all(0 <= t < self.vocab for t in (self.bos, *self.suppressed)):
             raise CorruptError("model config: a special token lies outside the vocabulary")
 

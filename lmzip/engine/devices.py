@@ -37,7 +37,7 @@ def choose_device(device: str) -> str:
     Raises UsageError for what is no device's name.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", device):
-        raise UsageError(f"no device {device!r} (there are: auto, cpu, cuda, cuda:N)")
+        raise UsageError(f"there is no device {device!r} (use auto, cpu, cuda or cuda:N)")
     if device != "auto":
         return device
     if not _nvidia_driver() or _torch_for_cpus():

@@ -95,7 +95,7 @@ class NativeEngine:
         Raises EngineError if the extension or the instruction set is not there.
         """
         if extension is None:
-            raise EngineError(f"there is no native engine here: {load_error}")
+            raise EngineError(f"the native engine is not available: {load_error}")
         threads = available_cores() if threads is None else threads
         if not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"threads must be between 1 and {MAX_THREADS}, not {threads}")

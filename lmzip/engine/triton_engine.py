@@ -78,10 +78,10 @@ class TritonCache:
         assert streams >= 1 and window >= 1 and sinks >= 0 and length >= 1
         config, device = engine.config, engine.device
         if min(length, window + sinks) > _POSITIONS_MOST:
-            raise EngineError(f"the Triton engine attends to {_POSITIONS_MOST} positions at most")
+            raise EngineError(f"the Triton engine attends to at most {_POSITIONS_MOST} positions")
         if streams * config.kv_heads > _GRID_MOST:
             most = _GRID_MOST // config.kv_heads
-            raise DeviceMemoryError(f"{streams} streams; the Triton engine takes {most} at most")
+            raise DeviceMemoryError(f"{streams} streams; the Triton engine takes at most {most}")
         self.position = 0
         self.window, self.sinks, self.length = window, sinks, length
         self._made_for = streams
@@ -103,7 +103,7 @@ class TritonCache:
                 self.value_steps = torch.zeros(shape, device=device)
             except torch.cuda.OutOfMemoryError:
                 raise DeviceMemoryError(
-                    f"{streams} streams of {self.slots} positions do not fit {device}'s memory"
+                    f"{streams} streams of {self.slots} positions do not fit into {device}'s memory"
                 ) from None
             self.angles = engine.angles(length)
             self.rows = torch.arange(streams, dtype=torch.int32, device=device)
@@ -228,7 +228,7 @@ class TritonEngine:
         interpreted = isinstance(probe_kernel, InterpretedFunction)
         if self.device.type != "cuda" and not interpreted:
             raise EngineError(
-                f"the Triton engine runs on CUDA devices, not on {device!r} (there only in "
+                f"the Triton engine runs on CUDA devices, not on {device!r} (there only with "
                 "Triton's interpreter, for tests: TRITON_INTERPRET=1)"
             )
         if self.device.type == "cuda" and self.device.index is None:
@@ -333,7 +333,7 @@ class TritonEngine:
         if needed > free:
             raise DeviceMemoryError(
                 f"{streams} streams of {slots} positions need {needed / 1e9:.1f} GB of device "
-                f"memory, {free / 1e9:.1f} GB are free"
+                f"memory, but only {free / 1e9:.1f} GB are free"
             )
 
     def angles(self, length: int) -> tuple[Tensor, Tensor]:
@@ -374,7 +374,7 @@ class TritonEngine:
                 q, steps = self._final(x.reshape(batch * count, -1))
             except torch.cuda.OutOfMemoryError:
                 raise EngineError(
-                    f"{self.device} has no memory left for {batch} streams: take fewer"
+                    f"{self.device} has not enough memory for {batch} streams; use fewer"
                 ) from None
         return TritonPredictions(self, cache.on, q, steps, (batch, count))
 
@@ -396,7 +396,7 @@ class TritonEngine:
                 if part == 1:
                     raise
                 cache.slice_rows = batch * (part // 2)  # what was written is written again
-                _log.warning("%s is short of memory: slices are half as long now", self.device)
+                _log.warning("%s is short of memory; slices are now half as long", self.device)
                 continue
             finals.append(x.view(batch, part, -1))
             cache.position += part

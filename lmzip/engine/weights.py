@@ -216,12 +216,13 @@ class Pack:
             raise CorruptError(f"{path.name}: not an lmzip pack") from None
         if version != PACK_VERSION:
             raise VersionError(
-                f"{path.name}: a pack of version {version}, this program reads {PACK_VERSION}; "
+                f"{path.name} is a pack of version {version}; this program reads {PACK_VERSION}: "
                 "pull or convert the model again"
             )
         if numerics != NUMERICS_VERSION:
             raise VersionError(
-                f"{path.name}: made for arithmetic {numerics}, this program has {NUMERICS_VERSION}"
+                f"{path.name} was made for arithmetic version {numerics}; this program has version "
+                f"{NUMERICS_VERSION}"
             )
         config = ModelConfig.from_json(config_text)
         for key, (dtype, shape) in expected_tensors(config).items():

@@ -35,7 +35,7 @@ def wait_for(file: Any, *, writing: bool) -> None:
         number = file if isinstance(file, int) else file.fileno()
     except (AttributeError, OSError, ValueError):
         what = "output is non-blocking and takes" if writing else "input is non-blocking and has"
-        raise UsageError(f"the {what} no data now") from None
+        raise UsageError(f"the {what} no data at the moment") from None
     try:
         poll = select.poll()
         poll.register(number, select.POLLOUT if writing else select.POLLIN)

@@ -91,7 +91,7 @@ def atomic_output(
             yield file
         return
     if not overwrite and target.exists():
-        raise FileExistsError(errno.EEXIST, "exists already", str(target))
+        raise FileExistsError(errno.EEXIST, "already exists", str(target))
     shown, target = target, Path(os.path.realpath(target))
     if like is not None and not stat.S_ISREG(like.st_mode):
         like = None
@@ -174,7 +174,7 @@ def _sync(file: IO[bytes], shown: Path) -> None:
         if error.errno not in _NO_SYNC:
             error.filename = str(shown)
             raise
-        _LOG.warning("%s: is written, but perhaps not to the disk yet: %s", shown, error.strerror)
+        _LOG.warning("%s: was written, but may not be on the disk yet: %s", shown, error.strerror)
 
 
 def _sync_folder(folder: Path, shown: Path) -> None:
@@ -220,7 +220,7 @@ def _dress(
             os.utime(temporary, ns=(like.st_atime_ns, like.st_mtime_ns))
     except OSError as error:
         _LOG.warning(
-            "%s: is written, but permissions or time could not be set: %s", shown, error.strerror
+            "%s: was written, but permissions or time could not be set: %s", shown, error.strerror
         )
 
 
@@ -231,10 +231,10 @@ def _rename(temporary: Path, target: Path, *, overwrite: bool) -> None:
     try:  # a link fails where the target has appeared meanwhile; a rename would replace it
         os.link(temporary, target)
     except FileExistsError:
-        raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
+        raise FileExistsError(errno.EEXIST, "already exists", str(target)) from None
     except OSError:
         if target.exists():
-            raise FileExistsError(errno.EEXIST, "exists already", str(target)) from None
+            raise FileExistsError(errno.EEXIST, "already exists", str(target)) from None
         os.rename(temporary, target)
     else:
         temporary.unlink()

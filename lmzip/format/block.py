@@ -60,7 +60,7 @@ def block_kind(number: int) -> BlockKind:
     try:
         return BlockKind(number)
     except ValueError:
-        raise CorruptError(f"block of unknown kind {number}") from None
+        raise CorruptError(f"a block has the unknown kind {number}") from None
 
 
 def content_crc(data: bytes, seed: int = 0) -> int:

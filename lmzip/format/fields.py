@@ -70,7 +70,7 @@ class Reader:
                 if value > limit:
                     raise CorruptError(f"{what} is {value}, the limit is {limit}")
                 return value
-        raise CorruptError(f"{what}: bad variable-length integer")
+        raise CorruptError(f"{what} is not a valid variable-length integer")
 
     def check_crc(self, what: str) -> None:
         """Take four bytes. Raises CorruptError unless they are the CRC-32 of all taken before."""

@@ -81,14 +81,13 @@ def read_header(source: ByteSource, *, behind_another: bool = False) -> tuple[He
     reader = Reader(source, first)
     if first != MAGIC[:1] or reader.bytes(len(MAGIC) - 1) != MAGIC[1:]:
         if behind_another:
-            raise FormatError("what stands behind the archive's end is not an lmzip archive")
+            raise FormatError("the data after the end of the archive is not an lmzip archive")
         raise FormatError("not an lmzip archive")
     form = reader.integer(1)
     version, flags = form >> _VERSION_SHIFT, form & 0xF
     if version != FORMAT_VERSION:
         raise VersionError(
-            f"the archive is of format version {version}; this program reads version "
-            f"{FORMAT_VERSION}"
+            f"the archive has format version {version}; this program reads version {FORMAT_VERSION}"
         )
     if form & _SHORT:
         kind = block_kind(flags)

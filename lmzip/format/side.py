@@ -77,15 +77,15 @@ class Thoughts:
 
     @classmethod
     def unpack(cls, reader: Reader) -> Thoughts:
-        tokens = reader.varint(MAX_THOUGHT_TOKENS, "length of a thought")
+        tokens = reader.varint(MAX_THOUGHT_TOKENS, "number of generated tokens")
         chains = reader.varint(MAX_CHAINS, "number of chains")
         temperature = reader.varint(MAX_TEMPERATURE, "temperature")
         seed = reader.varint(MAX_SEED, "seed")
-        every = reader.varint(MAX_EVERY, "distance of thoughts")
+        every = reader.varint(MAX_EVERY, "interval between generated tokens")
         before = reader.bytes(reader.varint(MAX_PROMPT_BYTES, "length of a prompt"))
         behind = reader.bytes(reader.varint(MAX_PROMPT_BYTES, "length of a prompt"))
         if tokens < 1 or chains < 1:
-            raise CorruptError("the header's length of thoughts or number of chains is zero")
+            raise CorruptError("the header's number of generated tokens or of chains is zero")
         crc = reader.integer(4)
         return cls(tokens, chains, temperature, seed, every, before, behind, crc)
 
@@ -118,7 +118,7 @@ class SideReference:
         if model:
             parts["side information: prefix"] = pack_varint(self.prefix_tokens)
         if thoughts is not None:
-            parts["thoughts: recipe and checksum"] = thoughts.pack()
+            parts["generated tokens: recipe and checksum"] = thoughts.pack()
         return parts
 
     def pack(self, *, model: bool) -> bytes:
@@ -132,7 +132,7 @@ class SideReference:
         source = first & ((1 << _SPLITTING_SHIFT) - 1)
         splitting = (first & (_THOUGHTS - 1)) >> _SPLITTING_SHIFT
         if source not in set(SideSource) or first >= 2 * _THOUGHTS:
-            raise CorruptError(f"side information of unknown kind {first}")
+            raise CorruptError(f"side information has the unknown kind {first}")
         length, digest = 0, b""
         if source == SideSource.GIVEN:
             length = reader.varint(_MAX_LENGTH, "length of the side information")
@@ -141,10 +141,10 @@ class SideReference:
             digest = reader.bytes(cls.DIGEST_BYTES)
         if not model:
             if first != source:
-                raise CorruptError("side information without a model has a rule of splitting")
+                raise CorruptError("side information without a model has a splitting rule")
             return cls(SideSource(source), length, digest)
         if not 1 <= splitting <= MAX_SPLITTING:
-            raise CorruptError(f"the header's rule of splitting is {splitting}")
+            raise CorruptError(f"the header's splitting rule {splitting} is unknown")
         prefix = reader.varint(MAX_PREFIX_TOKENS, "prefix length")
         thoughts = Thoughts.unpack(reader) if first & _THOUGHTS else None
         return cls(SideSource(source), length, digest, splitting, prefix, thoughts)

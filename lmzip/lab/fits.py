@@ -118,11 +118,11 @@ def fit_scaling_law(
     """
     n, d, loss = (np.asarray(v, np.float64) for v in (parameters, data, losses))
     if not len(n) == len(d) == len(loss) or len(n) < 6:
-        raise UsageError("a law of five numbers needs six points at least")
+        raise UsageError("a law of five numbers needs at least six points")
     if not all((v > 0).all() and np.isfinite(v).all() for v in (n, d, loss)):
         raise UsageError("parameters, data and losses must be positive")
     if len(set(n.tolist())) < 2 or len(set(d.tolist())) < 2:
-        raise UsageError("there must be two sizes and two amounts of data at least")
+        raise UsageError("the fit needs at least two sizes and two amounts of data")
     n, d, loss = np.log(n), np.log(d), np.log(loss)
     low = loss.min()
     starts = np.array([
@@ -172,7 +172,7 @@ def _power_law(sizes: Floats, losses: Floats) -> tuple[float, float, float]:
         if factor > 0 and error < best[0]:
             best = (error, float(e), float(factor), float(a))
     if best[2] <= 0:
-        raise UsageError("losses do not fall with size: there is nothing to invert")
+        raise UsageError("losses do not fall with size, so the law cannot be inverted")
     return best[1:]
 
 
@@ -187,7 +187,7 @@ def density(
     """Of (name, parameters, loss): each rung by the law through the other rungs, then the others by
     the law through all. Raises UsageError for fewer than three rungs."""
     if len(ladder) < 3:
-        raise UsageError("a ladder has three rungs at least")
+        raise UsageError("a ladder needs at least three models")
     found = []
     for i, (name, size, loss) in enumerate(ladder):
         rest = [rung for j, rung in enumerate(ladder) if j != i] if len(ladder) > 3 else ladder
@@ -230,9 +230,9 @@ def correlate(x: Sequence[float], y: Sequence[float], *, seed: int = 0) -> Corre
     """Raises UsageError for fewer than three items or a column without differences."""
     a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(a) != len(b) or len(a) < 3:
-        raise UsageError("a correlation needs three items at least, with both numbers")
+        raise UsageError("a correlation needs at least three items with both numbers")
     if np.ptp(a) == 0 or np.ptp(b) == 0:
-        raise UsageError("a column without differences correlates with nothing")
+        raise UsageError("a column is constant, so there is no correlation")
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(a), size=(_RESAMPLES, len(a)))
 
@@ -264,7 +264,7 @@ class Heaps:
 def heaps_law(words: Sequence[Any] | NDArray[Any]) -> Heaps:
     """Growth of a vocabulary. Raises UsageError for fewer than 100 words."""
     if len(words) < 100:
-        raise UsageError("a vocabulary's growth needs a hundred words at least")
+        raise UsageError("the growth of a vocabulary needs at least a hundred words")
     _, first, counts = np.unique(np.asarray(words), return_index=True, return_counts=True)
     new = np.zeros(len(words), np.int64)
     new[first] = 1
@@ -297,7 +297,7 @@ def same_source(
 ) -> SameSource:
     """From bits a byte of blocks of both texts. Raises UsageError for fewer than four of either."""
     if min(len(first), len(second)) < 4:
-        raise UsageError("either text needs four blocks at least")
+        raise UsageError("each text needs at least four blocks")
     rng = np.random.default_rng(seed)
     both = np.concatenate([first, second])
     observed = first.mean() - second.mean()

@@ -68,7 +68,7 @@ def open_folder(folder: Path) -> tuple[Recipe, Sentences]:
         recipe = Recipe(**fields)
         text = (folder / CORPUS).read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{folder}: no corpus of the laboratory: {error}") from None
+        raise CorpusError(f"{folder}: this is not a corpus of 'lmzip lab make': {error}") from None
     return recipe, parse_sentences(recipe, text)
 
 

@@ -81,7 +81,7 @@ def fact_bits(
         text = data.decode("utf-8", "replace")
         ends = np.concatenate([[0], np.cumsum([len(c.encode()) for c in text])])
         if ends[-1] != len(data):
-            raise UsageError("facts are found in valid UTF-8 alone")
+            raise UsageError("facts can only be found in valid UTF-8")
         costs = np.concatenate([[0.0], np.cumsum(bits_by_byte(model, data, _plain(model)))])
         seen = set()
         for word, start, end in facts_of(text):
@@ -128,7 +128,7 @@ def position_bits(
         text = data.decode("utf-8", "replace")
         ends = np.concatenate([[0], np.cumsum([len(c.encode()) for c in text])])
         if ends[-1] != len(data):
-            raise UsageError("positions are counted in valid UTF-8 alone")
+            raise UsageError("positions can only be counted in valid UTF-8")
         costs = np.concatenate([[0.0], np.cumsum(bits_by_byte(model, data, _plain(model)))])
         start = 0
         bounds = [m.end() for m in _SENTENCE.finditer(text)] + [len(text)]

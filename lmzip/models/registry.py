@@ -56,7 +56,7 @@ def known_model(name: str) -> KnownModel:
         if model.name == name:
             return model
     names = ", ".join(model.name for model in known_models())
-    raise ModelNotFoundError(f"no model named {name!r} (known: {names})")
+    raise ModelNotFoundError(f"there is no model named {name!r} (known: {names})")
 
 
 def registered_name(identity: bytes) -> str:

@@ -48,7 +48,7 @@ def _torch_engine(
             return engines[0]
     plain = reference_engine(pack, device=device, threads=threads)
     if engine == "auto" and device.partition(":")[0] == "cuda":
-        notice("no Triton here: PyTorch runs on the GPU instead, several times slower")
+        notice("Triton is not installed; PyTorch runs on the GPU instead, several times slower")
     return plain
 
 
@@ -62,7 +62,7 @@ def _engine(
 ) -> Engine:
     """The engine asked for; with "auto" for both, a GPU only if it passes the self-test."""
     if engine not in ENGINES:
-        raise EngineError(f"no engine {engine!r} (there are: {', '.join(ENGINES)})")
+        raise EngineError(f"there is no engine {engine!r} (use {', '.join(ENGINES)})")
     threads = threads or available_cores()
     if engine == "native" and device not in ("auto", "cpu"):
         raise EngineError(f"the native engine runs on the cpu, not on {device!r}")
@@ -77,7 +77,7 @@ def _engine(
             require_selftest(found, pack)
         except Exception as error:  # of the compiler, the driver, or ours: nobody asked for a GPU
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            notice(f"the GPU stays unused: {reason}")
+            notice(f"the GPU is not used: {reason}")
             found = cpu_engine(pack, engine, threads=threads, isa=isa, notice=notice)
     return found
 
@@ -188,7 +188,7 @@ class StoreModels:
                 return self._store.open(model.name, verify=False)
         raise ModelNotFoundError(
             f"the archive needs model {reference.name or 'of unknown name'} (identity {wanted}), "
-            "which is not installed here"
+            "which is not installed"
         )
 
     def _pull(self, name: str) -> None:

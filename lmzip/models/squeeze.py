@@ -379,7 +379,7 @@ def coarsen(pack: Pack, *, step: int = 0, prune: float = 0.0) -> Pack:
     if not 0 <= step <= _MOST_STEP:
         raise UsageError(f"a step must be between 0 and {_MOST_STEP}, not {step}")
     if not 0 <= prune < 1:
-        raise UsageError(f"the part to prune must be at least 0 and below 1, not {prune}")
+        raise UsageError(f"the fraction to prune must be at least 0 and below 1, not {prune}")
     if not step and not prune:
         return pack
     tensors = dict(pack.tensors)

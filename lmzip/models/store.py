@@ -71,7 +71,7 @@ def _skipped(path: Path, reason: object) -> None:
     """Say once that an entry among the models is passed over: the others are none the worse."""
     if path not in _named:
         _named.add(path)
-        _LOG.warning("%s: passed over: %s", path, reason)
+        _LOG.warning("%s: skipped: %s", path, reason)
 
 
 def _nothing(what: str, done: int, total: int) -> None:
@@ -89,7 +89,7 @@ class ModelStore:
     def path(self, name: str) -> Path:
         """Where the pack of that name is or would be."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-            raise UsageError(f"{name!r} is no model name (letters, digits, '.', '_' and '-')")
+            raise UsageError(f"{name!r} is not a model name (letters, digits, '.', '_' and '-')")
         return self.folder / f"{name}{_SUFFIX}"
 
     def installed(self) -> list[InstalledModel]:
@@ -106,7 +106,7 @@ class ModelStore:
                     _skipped(path, error.strerror or error)
                     continue
                 if not stat.S_ISREG(status.st_mode):
-                    _skipped(path, "is no file")
+                    _skipped(path, "it is not a file")
                     continue
                 name = path.name.removesuffix(_SUFFIX)
                 found.append(InstalledModel(name, path, status.st_size, folder == _EMBEDDED))
@@ -130,7 +130,7 @@ class ModelStore:
             if candidate.is_file():
                 return Pack.open(candidate, verify=verify)
         raise ModelNotFoundError(
-            f"model {name!r} is not installed; 'lmzip models list' shows what there is"
+            f"model {name!r} is not installed; 'lmzip models list' shows the models"
         )
 
     def find(self, identity: bytes) -> Pack | None:
@@ -192,7 +192,7 @@ class ModelStore:
                 with contextlib.suppress(ModelNotFoundError, VersionError):
                     return self.open(name)
             if self.offline:
-                raise ModelNotFoundError(f"model {name!r} is not installed, and this is offline")
+                raise ModelNotFoundError(f"model {name!r} is not installed, and offline mode is on")
             report = progress or _nothing
             with self._fetched_into(name, keep=model.source["kind"] == "hub") as folder:
                 checkpoint = fetch_checkpoint(model, folder, report)
@@ -235,7 +235,7 @@ class ModelStore:
         wanted = HubName.parse(source)
         chosen = name or wanted.model_name()
         if self.offline:
-            raise ModelNotFoundError(f"{source} is fetched from a hub, and this is offline")
+            raise ModelNotFoundError(f"{source} must be fetched from a hub, and offline mode is on")
         with self._lock(chosen):
             self.require_free(chosen, force=force)
             report = progress or _nothing
@@ -258,7 +258,7 @@ class ModelStore:
             raise UsageError(f"{name!r} is a known model's name; choose another with --name")
         with self._lock(name):
             if path.exists() and not force:
-                raise ModelError(f"model {name!r} exists already (--force replaces it)")
+                raise ModelError(f"model {name!r} already exists (--force replaces it)")
             if source.is_dir():
                 checkpoint = read_folder(source, name)
             elif source.name.endswith(_SUFFIX) and source.is_file():
@@ -266,7 +266,7 @@ class ModelStore:
             elif source.is_file():
                 checkpoint = read_gguf(source, name)
             else:
-                raise ModelNotFoundError(f"{source}: no such file or folder")
+                raise ModelNotFoundError(f"{source}: there is no such file or folder")
             return self._convert(checkpoint, None, progress or _nothing)
 
     def require_free(self, name: str, *, force: bool = False) -> None:
@@ -274,7 +274,7 @@ class ModelStore:
         if any(model.name == name for model in known_models()):
             raise UsageError(f"{name!r} is a known model's name; choose another with --name")
         if self.path(name).exists() and not force:
-            raise ModelError(f"model {name!r} exists already (--force replaces it)")
+            raise ModelError(f"model {name!r} already exists (--force replaces it)")
 
     def install(self, pack: Pack, *, force: bool = False, within: int = 0o777) -> Pack:
         """Write a pack with its self-test answer under its name, with permissions `within` these
@@ -289,7 +289,7 @@ class ModelStore:
     def remove(self, name: str) -> None:
         """Delete an installed pack. Raises ModelNotFoundError, UsageError for an embedded one."""
         if (_EMBEDDED / self.path(name).name).is_file():
-            raise UsageError(f"model {name!r} is a part of lmzip and stays")
+            raise UsageError(f"model {name!r} is part of lmzip and cannot be removed")
         try:
             self.path(name).unlink()
         except FileNotFoundError:

@@ -83,7 +83,7 @@ class Tokenizer:
             except BaseException as error:
                 if not _of_the_library(error):
                     raise
-                raise CorruptError(f"the model's tokenizer cannot be made: {error}") from None
+                raise CorruptError(f"the model's tokenizer cannot be loaded: {error}") from None
         return self._backend
 
     def tokenize(self, data: bytes) -> NDArray[np.int64]:

@@ -61,7 +61,7 @@ class Vocabulary:
             raise CorruptError("a token lies outside the vocabulary")
         parts = [self.tokens[i] for i in ids.tolist()]
         if not all(parts):
-            raise CorruptError("a token that stands for no text was decoded")
+            raise CorruptError("a token without text was decoded")
         if length is not None and sum(map(len, parts)) != length:
             raise CorruptError("a block is damaged: it does not decode to what was compressed")
         return b"".join(parts)

@@ -100,7 +100,7 @@ def split(documents: Sequence[bytes]) -> Texts:
     parts = [part for document in dict.fromkeys(documents) for part in _cut(document) if part]
     size = sum(map(len, parts))
     if size < _SMALLEST or len(parts) < 2:
-        raise UsageError(f"{size:,} bytes of text are too few to learn from: 65,536 at least")
+        raise UsageError(f"{size:,} bytes of text are too few to train on; the minimum is 65,536")
     want, first, held = min(int(size * _HELD_OUT), _HELD_OUT_MOST), len(parts), 0
     while first > 1 and held < want:
         first -= 1
@@ -171,8 +171,8 @@ class Training:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
             if found["asked"] != json.loads(json.dumps(asked)):
                 raise UsageError(
-                    f"a training of {self.order.name!r} with other texts or options was begun and "
-                    "not ended; --restart forgets it"
+                    f"a training run of {self.order.name!r} with other texts or options was left "
+                    "unfinished; --restart discards it"
                 )
             return found
         tokens = self.order.tokens or self._tokens_in(60 * self.order.minutes)

@@ -29,7 +29,7 @@ def shape_of(pack: Pack) -> Shape:
     config = pack.config
     if not (config.qk_norm and config.tied) or config.qkv_bias:
         raise UnsupportedModelError(
-            f"model {pack.name!r} is not of the kind that can be trained here (lmzip's own are)"
+            f"model {pack.name!r} cannot be trained here (only lmzip's own models can)"
         )
     turns = pack.tensors["rope.turns"].astype(np.float64) / 2.0**64 * 2 * np.pi
     theta = float(np.round((turns[0] / turns[1]) ** (config.head_width / 2)))

@@ -50,7 +50,7 @@ class Outcome:
     @property
     def errors(self) -> list[str]:
         """The messages without the warning of a model that cannot be looked at."""
-        return [line for line in self.messages if "passed over: " not in line]
+        return [line for line in self.messages if "skipped: " not in line]
 
     def read(self, name: str) -> bytes | None:
         """A file's contents, None if it is not there."""
