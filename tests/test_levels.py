@@ -66,7 +66,7 @@ def test_the_default_needs_nothing_but_the_package(lmzip, tmp_path):
     assert not (tmp_path / "nowhere").exists()
     # Larger models must be fetched, and this is offline.
     failed_with(lmzip("-9", "-f", "mail", **home), "offline")
-    failed_with(lmzip("models", "rm", default_name(), **home), "stays")
+    failed_with(lmzip("models", "rm", default_name(), **home), "cannot be removed")
 
 
 def test_a_mail_is_far_smaller_than_by_any_classic():
