@@ -462,3 +462,22 @@ def test_values_that_are_none(lmzip, text):
     far = ("--think", "65536", "--think-every", "1", "--window", "8", "--given-always")
     text.write_bytes(TEXT * 1000)
     failed_with(lmzip("-c", *far, "--stream-length", "30000", "note.txt"), "the limit is", 2)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("LMZIP_MODEL", "nobody", b"lmzip: there is no model named 'nobody'"),
+        ("LMZIP_ISA", "none", b'lmzip: this machine has no instruction set "none"'),
+    ],
+)
+def test_a_model_or_engine_that_is_not_there_is_not_the_files_fault(
+    lmzip, tmp_path, variable, value, message
+):
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_bytes(b"Some words, and again some words. " * 20)
+    result = lmzip("one.txt", "two.txt", **{variable: value})
+    assert result.returncode == 1
+    assert result.stderr.startswith(message)
+    assert result.stderr.count(b"\n") == 1
+    assert sorted(os.listdir(tmp_path)) == ["one.txt", "two.txt"]

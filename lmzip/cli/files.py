@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import click
 
-from ..errors import LmzipError, UsageError
+from ..errors import (
+    DeviceMemoryError,
+    EngineError,
+    LmzipError,
+    ModelFetchError,
+    ModelNotFoundError,
+    UsageError,
+)
 from ..files import atomic_output, read_up_to, replaces
 from ..files.sparse import SparseWriter
 from ..files.standard import STANDARD_OUTPUT
@@ -90,6 +97,8 @@ def run(files: Sequence[str], **given: Any) -> None:
         try:
             session.one(name, ahead.take(number))
         except LmzipError as error:
+            if options.mode == "compress" and _concerns_all(error):
+                raise
             failed = max(failed, 2 if isinstance(error, UsageError) else 1)
             say(f"{_label(name)}: {error}")
         except BrokenPipeError:
@@ -100,6 +109,13 @@ def run(files: Sequence[str], **given: Any) -> None:
             failed = max(failed, 1)
             say(f"{error.filename or _label(name)}: {error.strerror or error}")
     sys.exit(failed)
+
+
+def _concerns_all(error: LmzipError) -> bool:
+    """Whether compressing fails because of the chosen model or engine, whatever the file."""
+    if isinstance(error, DeviceMemoryError):
+        return False
+    return isinstance(error, ModelNotFoundError | ModelFetchError | EngineError)
 
 
 def _select(
