@@ -66,8 +66,6 @@ class BlockDecoder:
         self._conditioning: Conditioning | None = None
         self._memory_limit = memory_limit
         self._time = time or TimeBudget()
-        self._counted: set[int] = set()
-        """Blocks, by their `id`, that the time was counted of."""
         self._progress = progress or (lambda done: None)
         self._model: CodecModel | None = None
         self._mixers = Mixers()
@@ -147,14 +145,17 @@ class BlockDecoder:
             return self.conditioning.cache_bytes(self.reference, block.tokens)
         return cache_bytes(self.model.engine.config, self.reference, block.tokens)
 
-    def _require_work(self, block: Block) -> None:
-        """Before the model reads or thinks. Raises CorruptError and TimeLimitError."""
+    def _require_work(self, block: Block) -> float:
+        """Seconds that the block takes, before the model reads or thinks.
+
+        Raises CorruptError and TimeLimitError.
+        """
         side = self._header.side if block.kind.given else None
         require_work(self.reference, side, block.tokens, CorruptError)
-        if id(block) not in self._counted:
-            weights = self.model.engine.config.parameters()
-            self._time.spend(self.reference, side, block.tokens, weights)
-            self._counted.add(id(block))
+        weights = self.model.engine.config.parameters()
+        seconds = self._time.seconds(self.reference, side, block.tokens, weights)
+        self._time.require(seconds)
+        return seconds
 
     def streams(self, block: Block) -> int:
         """Streams that decoding this block advances together."""
@@ -200,10 +201,11 @@ class BlockDecoder:
         if self.solid and blocks[0].kind != BlockKind.MIXED:
             self._mixers.keep(None)
         lm = [block for block in blocks if block.kind.modelled]
-        for block in lm:
-            self._require_work(block)
+        seconds = sum(self._require_work(block) for block in lm)
+        self._time.require(seconds)
         if lm and self.model.engine.cache_memory() is None:
             require_memory(sum(self.cache_bytes(block) for block in lm), self._memory_limit)
+        self._time.spend(seconds)
         contents = self._decode_modelled([b for b in lm if not b.kind.given], given=False)
         contents |= self._decode_modelled([b for b in lm if b.kind.given], given=True)
         result = []
@@ -214,7 +216,6 @@ class BlockDecoder:
             ):
                 raise CorruptError("a block is damaged: it does not decode to what was compressed")
             result.append(data)
-            self._counted.discard(id(block))
         return result
 
     def _decode_modelled(self, blocks: list[Block], *, given: bool) -> dict[int, bytes]:

@@ -71,24 +71,10 @@ class TimeBudget:
         self._limit_s = DEFAULT_THINKING_SECONDS if limit_s is None else limit_s
         self._spent_s = 0.0
 
-    def spend(
-        self, model: ModelReference, side: SideReference | None, tokens: int, weights: int
-    ) -> None:
-        """Count a block of so many tokens for a model of so many weights.
-
-        Raises TimeLimitError if that is more than is left; then it is not counted.
-        """
-        more = self._seconds(model, side, tokens, weights)
-        if self._spent_s + more > self._limit_s:
-            raise TimeLimitError(
-                f"decoding would take about {_duration(self._spent_s + more)}, more than the time "
-                f"limit of {_duration(self._limit_s)}"
-            )
-        self._spent_s += more
-
-    def _seconds(
+    def seconds(
         self, model: ModelReference, side: SideReference | None, tokens: int, weights: int
     ) -> float:
+        """What a block of so many tokens takes with a model of so many weights."""
         work = block_work(model, side, tokens)
         thinks = side is not None and side.thoughts is not None
         thought = work - tokens if thinks else 0
@@ -96,6 +82,19 @@ class TimeBudget:
         return thought * (THOUGHT_SECONDS + weights / THOUGHT_WEIGHTS) + own * (
             OWN_SECONDS + weights / OWN_WEIGHTS
         )
+
+    def require(self, seconds: float) -> None:
+        """Raise TimeLimitError if that is more than is left."""
+        needed = self._spent_s + seconds
+        if needed > self._limit_s:
+            raise TimeLimitError(
+                f"decoding would take about {_duration(needed)}, more than the time "
+                f"limit of {_duration(self._limit_s)}"
+            )
+
+    def spend(self, seconds: float) -> None:
+        """Count what is about to be decoded."""
+        self._spent_s += seconds
 
 
 def _duration(seconds: float) -> str:
