@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .inputs import STDIN
 
@@ -42,6 +42,22 @@ def _value(words: list[str], option: str) -> str:
     return words.pop(0)
 
 
+def _options(words: list[str], operands: list[str]) -> Iterator[str]:
+    """The options among the words, which become fewer; the other words become operands.
+
+    Whoever iterates takes the options' values from the words.
+    """
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            operands += words
+            return
+        if word.startswith("-") and word != STDIN:
+            yield word
+        else:
+            operands.append(word)
+
+
 @dataclasses.dataclass
 class GrepWords:
     """grep's options, the pattern among them, and the files."""
@@ -53,16 +69,10 @@ class GrepWords:
     @classmethod
     def parse(cls, given: Sequence[str]) -> GrepWords:
         """What the words say. Raises WordError."""
-        words, options, operands = list(given), [], []
+        words, options = list(given), []
+        operands: list[str] = []
         patterned = quiet = False
-        while words:
-            word = words.pop(0)
-            if word == "--":
-                operands += words
-                break
-            if not word.startswith("-") or word == STDIN:
-                operands.append(word)
-                continue
+        for word in _options(words, operands):
             options.append(word)
             if word.startswith("--"):
                 name, equals, _ = word.partition("=")
@@ -91,15 +101,9 @@ class GrepWords:
 
 def split_diff_words(given: Sequence[str]) -> tuple[list[str], list[str]]:
     """diff's options with their values, and the files. Raises WordError."""
-    words, options, files = list(given), [], []
-    while words:
-        word = words.pop(0)
-        if word == "--":
-            files += words
-            break
-        if not word.startswith("-") or word == STDIN:
-            files.append(word)
-            continue
+    words, options = list(given), []
+    files: list[str] = []
+    for word in _options(words, files):
         options.append(word)
         takes = word in _DIFF_LONG_VALUES or (len(word) == 2 and word[1] in _DIFF_VALUES)
         if takes:
