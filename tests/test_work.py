@@ -82,6 +82,16 @@ def test_the_work_of_thoughts(tiny_models, monkeypatch, thoughts):
     assert sum(read) <= most < 3 * sum(read)
 
 
+def asking(models, thoughts, tokens):
+    """A short archive whose header asks for these thoughts, and the work of its only block."""
+    model = lmzip.codec.model_reference(models.model, SMALL)
+    side = SideReference(SideSource.NOWHERE, 0, b"", 1, 0, thoughts)
+    data = TEXT[: 2 * tokens]
+    block = Block(BlockKind.GIVEN_LM, len(data), 0, bytes(9), tokens)
+    blob = pack_short(Header(model, side=side, only=block.kind), block, data)
+    return block_work(model, side, tokens), blob
+
+
 def test_blocks_of_too_much_work_are_refused_before_anything_is_done(tiny_models, monkeypatch):
     """79 bytes that would have a model think for years."""
 
@@ -94,13 +104,8 @@ def test_blocks_of_too_much_work_are_refused_before_anything_is_done(tiny_models
         def for_reference(self, reference):
             raise AssertionError("the model was asked for")
 
-    model = lmzip.codec.model_reference(tiny_models.model, SMALL)
-    thoughts = Thoughts(1 << 16, chains=256, every=1)
-    side = SideReference(SideSource.NOWHERE, 0, b"", 1, 0, thoughts)
-    data = TEXT[:100]
-    block = Block(BlockKind.GIVEN_LM, len(data), 0, bytes(9), 50)
-    blob = pack_short(Header(model, side=side, only=block.kind), block, data)
-    assert block_work(model, side, 50) > MAX_WORK
+    work_tokens, blob = asking(tiny_models, Thoughts(1 << 16, chains=256, every=1), 50)
+    assert work_tokens > MAX_WORK
     with pytest.raises(CorruptError, match="the limit is"):
         lmzip.decompress(blob, model=NoModels())
     with (
@@ -150,13 +155,8 @@ def test_days_of_thinking_are_refused_before_anything_is_thought(tiny_models, mo
     def never(*args):
         raise AssertionError("thought")
 
-    model = lmzip.codec.model_reference(tiny_models.model, SMALL)
-    thoughts = Thoughts(1 << 16, chains=256, every=4)
-    side = SideReference(SideSource.NOWHERE, 0, b"", 1, 0, thoughts)
-    data = TEXT[:20]
-    block = Block(BlockKind.GIVEN_LM, len(data), 0, bytes(9), 20)
-    blob = pack_short(Header(model, side=side, only=block.kind), block, data)
-    assert block_work(model, side, 20) <= MAX_WORK
+    work_tokens, blob = asking(tiny_models, Thoughts(1 << 16, chains=256, every=4), 20)
+    assert work_tokens <= MAX_WORK
     monkeypatch.setattr(conditioned, "draw_thoughts", never)
     refused("28 hours, .*limit of 24 hours", blob, tiny_models)
     refused("28 hours, .*limit of 10 minutes", blob, tiny_models, time_limit=600.0)
